@@ -1,0 +1,105 @@
+// Package audit writes the append-only record: who did what to which object,
+// when, through which door, and how it ended. Every capability records inside
+// the transaction that does the thing, so that there is no act without a line
+// and no line without an act. Entries are chained by hash (package store), and
+// details never hold a secret: settings come in as masked differences.
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"chancery/internal/ra"
+	"chancery/internal/store"
+)
+
+// The event codes. They are stable: people filter and alarm on them.
+const (
+	GroupCreated         = "group.created"
+	GroupChanged         = "group.changed"
+	GroupDeleted         = "group.deleted"
+	UserCreated          = "user.created"
+	UserChanged          = "user.changed"
+	UserDeleted          = "user.deleted"
+	DeviceCreated        = "device.created"
+	DeviceChanged        = "device.changed"
+	DeviceUnenrolled     = "device.unenrolled"
+	DeviceDeleted        = "device.deleted"
+	AuthorityCreated     = "authority.created"
+	AuthorityChanged     = "authority.changed"
+	AuthorityDeleted     = "authority.deleted"
+	AuthorityTested      = "authority.tested"
+	TemplateCreated      = "template.created"
+	TemplateChanged      = "template.changed"
+	TemplateDeleted      = "template.deleted"
+	EndpointCreated      = "endpoint.created"
+	EndpointChanged      = "endpoint.changed"
+	EndpointDeleted      = "endpoint.deleted"
+	ChallengeCreated     = "challenge.created"
+	ChallengeDeleted     = "challenge.deleted"
+	RequestSubmitted     = "request.submitted"
+	RequestApproved      = "request.approved"
+	RequestDenied        = "request.denied"
+	RequestPending       = "request.pending"
+	RequestFailed        = "request.failed"
+	RequestCancelled     = "request.cancelled"
+	RequestRefused       = "request.refused" // at a door, before there was a request
+	RequestOverdue       = "request.overdue"
+	CertificateIssued    = "certificate.issued"
+	CertificateRevoked   = "certificate.revoked"
+	CertificateHeld      = "certificate.held"
+	CertificateUnheld    = "certificate.unheld"
+	CertificateExpired   = "certificate.expired"
+	CertificateRetired   = "certificate.retired"
+	CertificateOverdue   = "certificate.overdue"
+	KeyDownloaded        = "key.downloaded"
+	CRLPublished         = "crl.published"
+	AdminCreated         = "admin.created"
+	AdminChanged         = "admin.changed"
+	AdminDeleted         = "admin.deleted"
+	AdminSignedIn        = "admin.signed_in"
+	AdminSignInRefused   = "admin.sign_in_refused"
+	AdminSignedOut       = "admin.signed_out"
+	PasskeyAdded         = "passkey.added"
+	PasskeyRemoved       = "passkey.removed"
+	TokenCreated         = "token.created"
+	TokenDeleted         = "token.deleted"
+	LinkCreated          = "link.created"
+	ServerStarted        = "server.started"
+	InstallationPrepared = "installation.prepared"
+)
+
+// Entry is what a capability says about one act. The zero Result is "ok".
+type Entry struct {
+	Code    string
+	Actor   ra.Actor
+	Group   ra.GroupID
+	Object  string // ID of what it is about
+	Related string // ID of the next most important thing
+	Result  string // "ok", "refused", "failed"
+	Message string // one sentence for people
+	Details any    // marshals to JSON; never a secret
+}
+
+// Record appends an entry in the caller's transaction.
+func Record(tx *store.Tx, e Entry) error {
+	if e.Result == "" {
+		e.Result = "ok"
+	}
+	details := []byte("{}")
+	if e.Details != nil {
+		var err error
+		if details, err = json.Marshal(e.Details); err != nil {
+			return fmt.Errorf("audit details of %s: %w", e.Code, err)
+		}
+	}
+	return tx.Append(&ra.AuditEntry{At: tx.Now, Code: e.Code, Actor: e.Actor, GroupID: e.Group, Object: e.Object,
+		Related: e.Related, Result: e.Result, Message: e.Message, Details: details})
+}
+
+// Change is one changed field in the details of a "changed" entry.
+type Change struct {
+	Field  string `json:"field"`
+	Before any    `json:"before,omitempty"`
+	After  any    `json:"after,omitempty"`
+}

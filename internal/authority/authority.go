@@ -1,0 +1,330 @@
+// Package authority keeps the authorities somebody defined: their settings,
+// their sealed credentials, the connector opened from them, and the limits
+// under which it is used.
+//
+// Settings come in as JSON, are read through the kind's own description, and
+// are stored in two places: the open part with the row, each secret sealed
+// under (table, row, field) in a table of its own. Whoever wants to talk to an
+// authority asks Open and works inside Do, which holds the authority's rate
+// and concurrency limits.
+package authority
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"chancery/internal/access"
+	"chancery/internal/audit"
+	"chancery/internal/ca"
+	"chancery/internal/ra"
+	"chancery/internal/seal"
+	"chancery/internal/setting"
+	"chancery/internal/store"
+)
+
+// Service is the capability. Fill the fields, then use it; it is safe for
+// concurrent use.
+type Service struct {
+	DB        *store.DB
+	Box       *seal.Box
+	Kinds     []ca.Kind
+	Now       func() time.Time
+	Log       *slog.Logger
+	PublicURL string // where relying parties reach this server
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu     sync.Mutex
+	open   map[ra.AuthorityID]*Open
+	limits map[ra.AuthorityID]*limits
+}
+
+// Input is what somebody says about an authority. In an update, nil fields
+// stay as they are; Settings then may name only what changes.
+type Input struct {
+	GroupID       *ra.GroupID
+	Name          *string
+	Description   *string
+	Settings      []byte // JSON
+	RatePerSecond *float64
+	MaxInFlight   *int
+	Disabled      *bool
+}
+
+const table = "authorities"
+
+// Kind gives a kind by its ID; an unknown one is Invalid.
+func (s *Service) Kind(id string) (ca.Kind, error) {
+	for _, k := range s.Kinds {
+		if k.ID == id {
+			return k, nil
+		}
+	}
+	return ca.Kind{}, ra.Errorf(ra.Invalid, "There is no kind of authority called %q.", id).WithField("kind").
+		WithRemedy("Choose one of the kinds that chancery authority kinds lists.")
+}
+
+// Create defines an authority. A kind that must make something first, such as
+// the embedded CA's keys, does so here.
+func (s *Service) Create(ctx context.Context, actor ra.Actor, kindID string, in Input) (*ra.Authority, error) {
+	kind, err := s.Kind(kindID)
+	if err != nil {
+		return nil, err
+	}
+	a := &ra.Authority{ID: ra.NewID[ra.AuthorityID](ra.AuthorityPrefix, s.Now()), Kind: kind.ID}
+	if err := apply(a, in); err != nil {
+		return nil, err
+	}
+	if err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		return access.CheckGroup(tx, actor, access.EditAuthorities, a.GroupID)
+	}); err != nil {
+		return nil, err
+	}
+	settings := kind.New()
+	setting.Defaults(settings)
+	if err := setting.FromJSON(settings, orEmpty(in.Settings)); err != nil {
+		return nil, prefixed("settings", err)
+	}
+	if p, ok := settings.(ca.Provisioner); ok {
+		if err := p.Provision(ctx, s.env(a)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := settings.Connect(ctx, s.env(a)); err != nil {
+		return nil, prefixed("settings", err)
+	}
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := s.put(tx, a, settings); err != nil {
+			return err
+		}
+		if err := tx.CreateAuthority(a); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.AuthorityCreated, Actor: actor, Group: a.GroupID, Object: string(a.ID),
+			Message: "Authority " + a.Name + " defined.", Details: map[string]any{"kind": a.Kind}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, s.remember(ctx, a)
+}
+
+// remember stores the authority's certificates, when it can tell them, for
+// chains, downloads and the identity of what it issues.
+func (s *Service) remember(ctx context.Context, a *ra.Authority) error {
+	o, err := s.Open(ctx, a.ID)
+	if err != nil {
+		return err
+	}
+	c, ok := o.Connector.(ca.Chainer)
+	if !ok || a.Kind != "embedded" {
+		return nil // learnt from the first certificate instead: no network call here
+	}
+	chain, err := c.Chain(ctx)
+	if err != nil {
+		return nil // a subordinate CA that waits for its certificate has none yet
+	}
+	return s.DB.Write(ctx, func(tx *store.Tx) error { return PutChain(tx, a.ID, chain) })
+}
+
+// Update changes an authority. Secrets that are not named stay as they are.
+func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.AuthorityID, in Input) (*ra.Authority, error) {
+	var a *ra.Authority
+	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if a, err = s.editable(tx, actor, id); err != nil {
+			return err
+		}
+		before := *a
+		if err := apply(a, in); err != nil {
+			return err
+		}
+		if a.GroupID != before.GroupID {
+			if err := access.CheckGroup(tx, actor, access.EditAuthorities, a.GroupID); err != nil {
+				return err
+			}
+		}
+		old, err := s.settings(tx, a)
+		if err != nil {
+			return err
+		}
+		next, err := s.settings(tx, a)
+		if err != nil {
+			return err
+		}
+		if err := setting.FromJSON(next, orEmpty(in.Settings)); err != nil {
+			return prefixed("settings", err)
+		}
+		if _, err := next.Connect(ctx, s.env(a)); err != nil {
+			return prefixed("settings", err)
+		}
+		if err := s.put(tx, a, next); err != nil {
+			return err
+		}
+		if err := tx.UpdateAuthority(a); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.AuthorityChanged, Actor: actor, Group: a.GroupID, Object: string(a.ID),
+			Message: "Authority " + a.Name + " changed.", Details: map[string]any{"changes": append(rowChanges(&before, a), settingChanges(old, next)...)}})
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.forget(id)
+	return a, nil
+}
+
+// Delete removes an authority nothing refers to any more.
+func (s *Service) Delete(ctx context.Context, actor ra.Actor, id ra.AuthorityID) error {
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		a, err := s.editable(tx, actor, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteSealed(string(id), ""); err != nil {
+			return err
+		}
+		if err := tx.DeleteAuthority(id); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.AuthorityDeleted, Actor: actor, Group: a.GroupID, Object: string(id), Message: "Authority " + a.Name + " deleted."})
+	})
+	s.forget(id)
+	return err
+}
+
+// Get gives one authority with the JSON of its settings, secrets masked.
+func (s *Service) Get(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (a *ra.Authority, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		if a, err = tx.Authority(id); err != nil {
+			return err
+		}
+		return access.CheckGroup(tx, actor, access.See, a.GroupID)
+	})
+	return a, err
+}
+
+// Find lists the authorities the actor may see.
+func (s *Service) Find(ctx context.Context, actor ra.Actor, f store.AuthorityFilter) (list []*ra.Authority, next string, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+			return err
+		}
+		list, next, err = tx.FindAuthorities(f)
+		return err
+	})
+	return list, next, err
+}
+
+func (s *Service) editable(tx *store.Tx, actor ra.Actor, id ra.AuthorityID) (*ra.Authority, error) {
+	a, err := tx.Authority(id)
+	if err != nil {
+		return nil, err
+	}
+	return a, access.CheckGroup(tx, actor, access.EditAuthorities, a.GroupID)
+}
+
+func apply(a *ra.Authority, in Input) error {
+	set(&a.GroupID, in.GroupID)
+	set(&a.Name, in.Name)
+	set(&a.Description, in.Description)
+	set(&a.RatePerSecond, in.RatePerSecond)
+	set(&a.MaxInFlight, in.MaxInFlight)
+	set(&a.Disabled, in.Disabled)
+	var p ra.Problems
+	if ra.Fold(a.Name) == "" || len(a.Name) > 200 {
+		p.Add("name", "An authority needs a name of 1 to 200 characters.", "Give it the name people know it by.")
+	}
+	if a.GroupID == "" {
+		p.Add("group_id", "An authority belongs to an organization group.", "Name the group.")
+	}
+	if a.RatePerSecond < 0 || a.RatePerSecond > 10000 {
+		p.Add("rate_per_second", "The rate limit is out of range.", "Use 0 for none, or up to 10000 requests a second.")
+	}
+	if a.MaxInFlight < 0 || a.MaxInFlight > 1000 {
+		p.Add("max_in_flight", "The concurrency limit is out of range.", "Use 0 for the default, or up to 1000.")
+	}
+	return p.Err()
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func orEmpty(raw []byte) []byte {
+	if len(raw) == 0 {
+		return []byte("{}")
+	}
+	return raw
+}
+
+func prefixed(field string, err error) error {
+	if k := ra.KindOf(err); k != ra.Invalid {
+		return err
+	}
+	var p ra.Problems
+	p.Merge(field, err)
+	return p.Err()
+}
+
+func rowChanges(before, after *ra.Authority) []setting.Change {
+	var out []setting.Change
+	add := func(field string, b, a any) {
+		if b != a {
+			out = append(out, setting.Change{Field: field, Before: text(b), After: text(a)})
+		}
+	}
+	add("group_id", before.GroupID, after.GroupID)
+	add("name", before.Name, after.Name)
+	add("description", before.Description, after.Description)
+	add("rate_per_second", before.RatePerSecond, after.RatePerSecond)
+	add("max_in_flight", before.MaxInFlight, after.MaxInFlight)
+	add("disabled", before.Disabled, after.Disabled)
+	return out
+}
+
+func settingChanges(before, after ca.Settings) []setting.Change {
+	changes := setting.Diff(before, after)
+	for i := range changes {
+		changes[i].Field = "settings." + changes[i].Field
+	}
+	return changes
+}
+
+func (s *Service) env(a *ra.Authority) ca.Env {
+	dial := s.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+	}
+	return ca.Env{
+		Authority: a.ID, Name: a.Name, Dial: dial, Now: s.Now, Log: s.Log.With("authority", a.Name), PublicURL: s.PublicURL,
+		HTTP:    &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: 10 * time.Second}},
+		Journal: journal{s.DB, a.ID},
+	}
+}
+
+// journal is ca.Journal on the database, scoped to one authority.
+type journal struct {
+	db *store.DB
+	id ra.AuthorityID
+}
+
+func (j journal) Put(ctx context.Context, key string, value []byte) (stored []byte, err error) {
+	err = j.db.Write(ctx, func(tx *store.Tx) error {
+		stored, err = tx.PutJournal(j.id, key, value)
+		return err
+	})
+	return stored, err
+}
+
+func (j journal) Get(ctx context.Context, key string) (value []byte, err error) {
+	err = j.db.Read(ctx, func(tx *store.Tx) error {
+		value, err = tx.Journal(j.id, key)
+		return err
+	})
+	return value, err
+}

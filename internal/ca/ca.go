@@ -1,0 +1,323 @@
+// Package ca is the contract between Chancery and any certificate authority.
+//
+// A Connector does one thing, Issue. Everything else an authority may be able
+// to do (answer later, be searched, revoke, list its profiles, make keys, hand
+// out SCEP challenges, sign CRLs) is an optional one-method interface, found
+// by asking (Abilities). Settings describe themselves once (package setting),
+// so that forms, JSON, flags and documentation come for free.
+//
+// What a connector is owed: Issue is called with a checked Request whose ID is
+// stable across crashes and retries; the intent is on disk before the call.
+// What it owes: it never issues twice for one Request.ID where the authority
+// offers any way to avoid it, its errors are *ra.Error with a remedy, it keeps
+// no state besides what Env.Journal stores, it is safe for concurrent use, and
+// it reaches the outside only through Env.
+package ca
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"chancery/internal/ra"
+	"chancery/internal/secret"
+	"chancery/internal/setting"
+)
+
+// Connector asks one authority for certificates.
+type Connector interface {
+	// Issue asks for one certificate. The Reply holds a chain, or a handle and
+	// the time to ask again. Kinds of error: RefusedByCA (final unless the
+	// error says otherwise), Unreachable (nothing is known to have happened or
+	// the outcome is unknown: the caller asks Finder before it asks again).
+	Issue(ctx context.Context, r Request) (Reply, error)
+}
+
+// Settings are one authority's settings: they describe themselves and open a
+// connector.
+type Settings interface {
+	setting.Describer
+	// Connect gives a connector. It makes no network call; a wrong setting is
+	// an Invalid error that names the field.
+	Connect(ctx context.Context, env Env) (Connector, error)
+}
+
+// Kind is one sort of authority as administrators choose it.
+type Kind struct {
+	ID    string // "embedded", "adcs", "ejbca": lower case, stable forever
+	Title string
+	Help  string          // one sentence: when to choose it
+	New   func() Settings // empty, ready to describe
+	// NewOptions gives the per-template settings of the kind, or is nil: an
+	// end entity profile, a product code. They reach Issue as Request.Options.
+	NewOptions func() setting.Describer
+	// Traits says what the kind can do at best, for the comparison matrix and
+	// for template forms; Abilities tells what an open connector really can.
+	Traits Traits
+}
+
+// Traits is what a kind can do at best.
+type Traits struct {
+	KeyPlaces  []ra.KeyPlace // who may make the key
+	KeyTypes   []string      // "rsa-2048", "p-256"; empty: the authority's profile dictates
+	Revoke     bool
+	Hold       bool
+	Renew      bool // a renewal differs from a new request
+	Pending    bool // may answer later
+	Sure       bool // an answer lost on the wire is found again, never asked twice
+	Ports      string
+	Limits     string // what an administrator must know
+	Extensions bool   // KU, EKU and validity come from our template, not only the authority's profile
+}
+
+// Provisioner is implemented by Settings that must make something before
+// their first use, such as the embedded CA's keys. It is called once, before
+// the settings are stored, and fills the settings in place.
+type Provisioner interface {
+	Provision(ctx context.Context, env Env) error
+}
+
+// Subordinate is implemented by Settings whose signing certificate can come
+// from a superior CA through a CSR.
+type Subordinate interface {
+	// CSR gives a DER PKCS#10 for a new or renewed signing certificate; the
+	// key is kept in the settings until Install.
+	CSR() ([]byte, error)
+	// Install takes the superior's answer: the certificate first, its chain
+	// after it. A certificate for another key is Invalid.
+	Install(chain []*x509.Certificate) error
+}
+
+// Env is all a connector sees of the world.
+type Env struct {
+	Authority ra.AuthorityID
+	Name      string // the authority's name, for messages
+	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	HTTP      *http.Client // built on Dial
+	Now       func() time.Time
+	Log       *slog.Logger
+	Journal   Journal
+	PublicURL string // where relying parties reach this server, for CDP and AIA
+}
+
+// Journal keeps what a connector must know after a crash, durable when Put
+// returns. Keys are scoped to the authority.
+type Journal interface {
+	// Put stores value under key unless the key is taken, and gives what is
+	// stored now: value, or what was there first.
+	Put(ctx context.Context, key string, value []byte) ([]byte, error)
+	// Get gives the value under key; a missing key is an ra.NotFound error.
+	Get(ctx context.Context, key string) ([]byte, error)
+}
+
+// Reply is an authority's answer: a chain, or a handle with a time.
+type Reply struct {
+	Chain  []*x509.Certificate // the certificate first, then its issuers; empty while pending
+	Key    crypto.Signer       // the key, when the authority made it
+	Handle string              // the authority's name for the request, also set on success where there is one
+	Again  time.Duration       // while pending: when to ask again
+}
+
+// Pending reports whether the authority will answer later.
+func (r Reply) Pending() bool { return len(r.Chain) == 0 }
+
+// Fetcher is an authority that may answer later.
+type Fetcher interface {
+	// Fetch asks for the answer to a request that was left pending.
+	Fetch(ctx context.Context, handle string) (Reply, error)
+}
+
+// Finder is an authority that can be asked whether a request was already
+// answered: by transaction attribute, by public key, by journal.
+type Finder interface {
+	// Find gives the answer to r if the authority knows it; found is false
+	// when it certainly never got r. An error leaves the question open.
+	Find(ctx context.Context, r Request) (reply Reply, found bool, err error)
+}
+
+// KeyMaker is an authority that makes the key itself. Issue of a Request with
+// KeyAtCA then gives Reply.Key.
+type KeyMaker interface {
+	KeyTypesAtCA() []string
+}
+
+// Revocation is one certificate to be revoked, or taken off hold with
+// ra.RemoveFromCRL.
+type Revocation struct {
+	Certificate *x509.Certificate
+	Handle      string // of the request that issued it, when known
+	Reason      ra.RevocationReason
+	At          time.Time
+	Comment     string
+}
+
+// Revoker is an authority that can be told to revoke. Revoking what is
+// already revoked is no error.
+type Revoker interface {
+	Revoke(ctx context.Context, r Revocation) error
+	// Reasons lists what it understands; a chosen reason outside the list is
+	// sent as Unspecified. Without CertificateHold there is no hold.
+	Reasons() []ra.RevocationReason
+}
+
+// StepState is how a step of a check ended.
+type StepState string
+
+// The ends of a step.
+const (
+	StepOK      StepState = "ok"
+	StepWarning StepState = "warning"
+	StepFailed  StepState = "failed"
+	StepSkipped StepState = "skipped" // an earlier step failed
+)
+
+// Step is one step of Test connection.
+type Step struct {
+	Name   string        `json:"name"`
+	State  StepState     `json:"state"`
+	Detail string        `json:"detail,omitempty"`
+	Remedy string        `json:"remedy,omitempty"`
+	Took   time.Duration `json:"took_ns"`
+}
+
+// Checker can test the way to the authority without changing anything there.
+type Checker interface {
+	// Check runs the steps in order and reports each as it ends, the skipped
+	// ones included. It spends nothing at the authority.
+	Check(ctx context.Context, report func(Step))
+}
+
+// Profile is one thing the authority's own catalogue offers for a field.
+type Profile struct {
+	ID       string
+	Title    string
+	Fields   []ProfileField // what a request must bring beside the CSR
+	KeyTypes []string       // dictated by the profile; empty: free
+	Note     string
+}
+
+// ProfileField is one field the profile asks for.
+type ProfileField struct {
+	Name      string
+	Label     string
+	Required  bool
+	MaxLength int
+}
+
+// Cataloger answers the look-ups of a settings form: templates, profiles, CAs.
+type Cataloger interface {
+	// Catalog lists the choices of a look-up; chosen holds the form's other
+	// values, because one list may depend on another.
+	Catalog(ctx context.Context, lookup string, chosen map[string]string) ([]Profile, error)
+}
+
+// ChallengeOrder says for whom a SCEP challenge is wanted.
+type ChallengeOrder struct {
+	ID      string // stable, as Request.ID
+	Subject string
+	Holder  string // as Order.Holder
+	Options setting.Describer
+	Fields  map[string]string
+}
+
+// SCEPChallenge is what a device needs to enrol at the authority's own SCEP
+// server.
+type SCEPChallenge struct {
+	URL         string
+	Secret      secret.Text
+	ExpiresAt   time.Time
+	Fingerprint string // of the CA certificate, as the admin page shows it
+}
+
+// Challenger is an authority that hands out SCEP challenges. Every call may
+// spend one of few slots: call it when a device is about to use it.
+type Challenger interface {
+	Challenge(ctx context.Context, o ChallengeOrder) (SCEPChallenge, error)
+}
+
+// Chainer can tell the authority's certificates, the issuing one first.
+type Chainer interface {
+	Chain(ctx context.Context) ([]*x509.Certificate, error)
+}
+
+// CRLFetcher is an authority that publishes a CRL of its own.
+type CRLFetcher interface {
+	// CRL gives the current DER CRL.
+	CRL(ctx context.Context) ([]byte, error)
+}
+
+// CRLOrder is a CRL to be signed. Entries come from the certificate rows.
+type CRLOrder struct {
+	Number     int64
+	ThisUpdate time.Time
+	NextUpdate time.Time
+	Entries    []x509.RevocationListEntry
+}
+
+// CRLSigner is an authority whose CRLs are signed here.
+type CRLSigner interface {
+	SignCRL(ctx context.Context, o CRLOrder) ([]byte, error)
+}
+
+// Ability is the name of an optional interface, as lists and the API show it.
+type Ability string
+
+// The abilities.
+const (
+	CanFetch     Ability = "fetch"
+	CanFind      Ability = "find"
+	CanMakeKey   Ability = "make_key"
+	CanRevoke    Ability = "revoke"
+	CanHold      Ability = "hold"
+	CanCheck     Ability = "check"
+	CanCatalog   Ability = "catalog"
+	CanChallenge Ability = "scep_challenge"
+	CanChain     Ability = "chain"
+	CanCRL       Ability = "crl"
+	CanSignCRL   Ability = "sign_crl"
+)
+
+// Abilities tells what an open connector can do, in display order.
+func Abilities(c Connector) []Ability {
+	var out []Ability
+	add := func(ok bool, a Ability) {
+		if ok {
+			out = append(out, a)
+		}
+	}
+	_, ok := c.(Fetcher)
+	add(ok, CanFetch)
+	_, ok = c.(Finder)
+	add(ok, CanFind)
+	_, ok = c.(KeyMaker)
+	add(ok, CanMakeKey)
+	revoker, ok := c.(Revoker)
+	add(ok, CanRevoke)
+	add(ok && canHold(revoker), CanHold)
+	_, ok = c.(Checker)
+	add(ok, CanCheck)
+	_, ok = c.(Cataloger)
+	add(ok, CanCatalog)
+	_, ok = c.(Challenger)
+	add(ok, CanChallenge)
+	_, ok = c.(Chainer)
+	add(ok, CanChain)
+	_, ok = c.(CRLFetcher)
+	add(ok, CanCRL)
+	_, ok = c.(CRLSigner)
+	add(ok, CanSignCRL)
+	return out
+}
+
+func canHold(r Revoker) bool {
+	for _, reason := range r.Reasons() {
+		if reason == ra.CertificateHold {
+			return true
+		}
+	}
+	return false
+}

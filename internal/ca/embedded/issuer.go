@@ -1,0 +1,241 @@
+package embedded
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	_ "crypto/sha512" // of signatures with P-384 and P-521
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/hex"
+	"fmt"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"chancery/internal/ra"
+	"chancery/internal/wire/pkixmsg"
+)
+
+// issuer is a CA certificate with its key.
+type issuer struct {
+	cert           *x509.Certificate
+	chain          []*x509.Certificate // cert and those above it
+	hash           string              // SHA-256 of its SubjectPublicKeyInfo, hex
+	keyIDExtension pkixmsg.Extension   // the authority key identifier of what it signs
+	signer
+}
+
+// signer is a key with the one algorithm it signs with.
+type signer struct {
+	key       crypto.Signer
+	algorithm []byte // AlgorithmIdentifier
+	name      x509.SignatureAlgorithm
+	digest    crypto.Hash
+}
+
+// newSigner chooses the algorithm of a key. Ed25519 is not taken: too many
+// devices cannot verify it.
+func newSigner(key crypto.Signer) (signer, error) {
+	s := signer{key: key, digest: crypto.SHA256}
+	var oid asn1.ObjectIdentifier
+	isRSA := false
+	switch pub := key.Public().(type) {
+	case *rsa.PublicKey:
+		isRSA, s.name, oid = true, x509.SHA256WithRSA, asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}
+	case *ecdsa.PublicKey:
+		switch pub.Curve {
+		case elliptic.P256():
+			s.name, oid = x509.ECDSAWithSHA256, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
+		case elliptic.P384():
+			s.name, s.digest, oid = x509.ECDSAWithSHA384, crypto.SHA384, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}
+		case elliptic.P521():
+			s.name, s.digest, oid = x509.ECDSAWithSHA512, crypto.SHA512, asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}
+		}
+	}
+	if oid == nil {
+		return signer{}, ra.Errorf(ra.Invalid, "The key is of a type that cannot sign certificates here.").
+			WithRemedy("Use an RSA key with 2048 bits or more, or P-256, P-384 or P-521.")
+	}
+	if err := pkixmsg.CheckKey(key.Public()); err != nil {
+		return signer{}, refusedSetting(err)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		if isRSA {
+			b.AddASN1NULL() // RFC 4055 §5
+		}
+	})
+	s.algorithm = b.BytesOrPanic()
+	return s, nil
+}
+
+// certify signs a TBS: the same bytes for the same TBS where the key is in
+// memory, since RSA PKCS #1 has no random part and ECDSA without a random source
+// is that of RFC 6979. So a certificate signed again after a crash is the same.
+func (s signer) certify(tbs []byte) (*x509.Certificate, error) {
+	h := s.digest.New()
+	h.Write(tbs)
+	random := rand.Reader
+	if _, ok := s.key.(*ecdsa.PrivateKey); ok {
+		random = nil
+	}
+	signature, err := s.key.Sign(random, h.Sum(nil), s.digest)
+	if err != nil {
+		return nil, ra.Errorf(ra.Unreachable, "The issuing key did not sign.").
+			WithRemedy("Check that the key store is there and unlocked; the request is tried again.").WithCause(err)
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddBytes(s.algorithm)
+		b.AddASN1BitString(signature)
+	})
+	der, err := b.Bytes()
+	if err != nil {
+		return nil, ra.AsError(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, ra.AsError(err)
+	}
+	return cert, nil
+}
+
+// newIssuer joins a CA certificate, its chain and its key. A key that does not
+// belong to the certificate is Invalid.
+func newIssuer(chain []*x509.Certificate, key crypto.Signer) (*issuer, error) {
+	s, err := newSigner(key)
+	if err != nil {
+		return nil, err
+	}
+	cert := chain[0]
+	if !sameKey(cert.PublicKey, key.Public()) {
+		return nil, ra.Errorf(ra.Invalid, "The private key does not belong to the issuing certificate.").
+			WithRemedy("Give the key that the certificate was requested with.")
+	}
+	if err := checkCA(cert); err != nil {
+		return nil, err
+	}
+	i := &issuer{cert: cert, chain: chain, hash: spkiHash(cert), signer: s}
+	id := cert.SubjectKeyId
+	if len(id) == 0 {
+		// A superior that wrote none leaves the choice to us (RFC 5280 §4.2.1.1).
+		if id, err = pkixmsg.SubjectKeyID(cert.RawSubjectPublicKeyInfo, pkixmsg.KeyIDSHA1); err != nil {
+			return nil, refusedSetting(err)
+		}
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(id) })
+	})
+	i.keyIDExtension = pkixmsg.Extension{OID: oidAuthorityKeyID, Value: b.BytesOrPanic()}
+	return i, nil
+}
+
+// checkCA asks what a certificate needs to sign leaves and CRLs.
+func checkCA(cert *x509.Certificate) error {
+	const remedy = "Ask for a certificate from a template for subordinate CAs."
+	switch {
+	case !cert.BasicConstraintsValid || !cert.IsCA:
+		return ra.Errorf(ra.Invalid, "The issuing certificate is not a CA certificate.").WithRemedy(remedy)
+	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return ra.Errorf(ra.Invalid, "The issuing certificate may not sign certificates.").WithRemedy(remedy)
+	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCRLSign == 0:
+		return ra.Errorf(ra.Invalid, "The issuing certificate may not sign revocation lists.").WithRemedy(remedy)
+	}
+	return nil
+}
+
+// sign makes the certificate of a TBS and verifies it: a fault in memory or in
+// a key store must not leave the house.
+func (i *issuer) sign(tbs []byte) (*x509.Certificate, error) {
+	cert, err := i.certify(tbs)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.cert.CheckSignature(i.name, cert.RawTBSCertificate, cert.Signature); err != nil {
+		return nil, ra.Errorf(ra.Internal, "The issuing key made a signature that its certificate does not verify.").
+			WithRemedy("Check the key store and the memory of the machine.").WithCause(err)
+	}
+	return cert, nil
+}
+
+// pointers are where relying parties find the CRL (RFC 5280 §4.2.1.13), the
+// issuing certificate and the OCSP responder (§4.2.2.1).
+func (i *issuer) pointers(base string) []pkixmsg.Extension {
+	tagURI := cbasn1.Tag(6).ContextSpecific()
+	tagName := cbasn1.Tag(0).ContextSpecific().Constructed()
+	file := base + "/pki/" + i.hash[:16]
+	var points, access cryptobyte.Builder
+	points.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(tagName, func(b *cryptobyte.Builder) {
+				b.AddASN1(tagName, func(b *cryptobyte.Builder) {
+					b.AddASN1(tagURI, func(b *cryptobyte.Builder) { b.AddBytes([]byte(file + ".crl")) })
+				})
+			})
+		})
+	})
+	access.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		for _, d := range []struct {
+			method int
+			url    string
+		}{{1, base + "/ocsp"}, {2, file + ".cer"}} {
+			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, d.method})
+				b.AddASN1(tagURI, func(b *cryptobyte.Builder) { b.AddBytes([]byte(d.url)) })
+			})
+		}
+	})
+	return []pkixmsg.Extension{
+		{OID: oidCRLPoints, Value: points.BytesOrPanic()},
+		{OID: oidAuthorityInfo, Value: access.BytesOrPanic()},
+	}
+}
+
+func spkiHash(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(sum[:])
+}
+
+func sameKey(a, b crypto.PublicKey) bool {
+	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && key.Equal(b)
+}
+
+// orderChain finds, among certificates in any order, the way up from leaf: each
+// signed by the next, the root last. A way that stops below a root is Invalid.
+// The root's own signature proves nothing and is not looked at.
+func orderChain(leaf *x509.Certificate, rest []*x509.Certificate) ([]*x509.Certificate, error) {
+	chain := []*x509.Certificate{leaf}
+	for {
+		last := chain[len(chain)-1]
+		if bytes.Equal(last.RawIssuer, last.RawSubject) {
+			break
+		}
+		var next *x509.Certificate
+		for _, c := range rest {
+			if bytes.Equal(c.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c) == nil {
+				next = c
+			}
+		}
+		if next == nil || len(chain) > len(rest)+1 {
+			return nil, ra.Errorf(ra.Invalid, "The chain stops at %s, whose issuer is not among the certificates.", last.Subject).
+				WithRemedy("Add the certificates of every CA above it, up to the root.")
+		}
+		chain = append(chain, next)
+	}
+	for depth, c := range chain[1:] {
+		if (c.MaxPathLen > 0 || c.MaxPathLenZero) && c.MaxPathLen < depth+1 {
+			return nil, ra.Errorf(ra.Invalid, "%s allows no issuing CA so far below it.", c.Subject).
+				WithRemedy("Ask for a certificate from a CA with a path length of at least %s.", fmt.Sprint(depth+1))
+		}
+	}
+	return chain, nil
+}

@@ -1,0 +1,140 @@
+package enroll
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"chancery/internal/access"
+	"chancery/internal/audit"
+	"chancery/internal/ra"
+	"chancery/internal/secret"
+	"chancery/internal/store"
+)
+
+// challengeLabel separates the hashes of challenges from all others.
+const challengeLabel = "scep challenge"
+
+// ChallengeHash is how a challenge is found without being stored.
+func ChallengeHash(c secret.Text) string { return secret.Hash(challengeLabel, c) }
+
+// ChallengeInput is what a challenge is made for.
+type ChallengeInput struct {
+	Endpoint ra.EndpointID
+	Device   ra.DeviceID
+	Life     time.Duration // 0: the endpoint's
+	Uses     int           // 0: the endpoint's
+}
+
+// CreateChallenge makes a one-time challenge for one device at one endpoint
+// and gives its text, which is shown once and never stored.
+func (s *Service) CreateChallenge(ctx context.Context, actor ra.Actor, in ChallengeInput) (c *ra.Challenge, text secret.Text, err error) {
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		e, err := tx.Endpoint(in.Endpoint)
+		if err != nil {
+			return err
+		}
+		d, err := tx.Device(in.Device)
+		if err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.EditDevices, d.GroupID); err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.See, e.GroupID); err != nil {
+			return err
+		}
+		if d.State != ra.DeviceEnrolled {
+			return ra.Errorf(ra.Conflict, "Device %q is %s.", d.Name, d.State).WithRemedy("Enrol the device again first.")
+		}
+		v, err := s.endpointSettings(tx, e)
+		if err != nil {
+			return err
+		}
+		if in.Life == 0 {
+			in.Life = v.ChallengeLife
+		}
+		if in.Uses == 0 {
+			in.Uses = v.ChallengeUses
+		}
+		if in.Life < time.Minute || in.Life > 90*24*time.Hour || in.Uses < 1 || in.Uses > 10 {
+			return ra.Errorf(ra.Invalid, "The challenge's life or number of uses is out of range.").WithRemedy("Use 1 minute to 90 days, and 1 to 10 uses.")
+		}
+		text = secret.Token("", bitsFor(v.ChallengeLength))
+		c = &ra.Challenge{ID: ra.NewID[ra.ChallengeID](ra.ChallengePrefix, tx.Now), Hash: ChallengeHash(text), EndpointID: e.ID, TemplateID: e.TemplateID,
+			DeviceID: d.ID, MaxUses: in.Uses, ExpiresAt: tx.Now.Add(in.Life), CreatedBy: actor.Name}
+		if err := tx.CreateChallenge(c); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.ChallengeCreated, Actor: actor, Group: d.GroupID, Object: string(c.ID), Related: string(d.ID),
+			Message: "Challenge made for " + d.Name + ".", Details: map[string]any{"endpoint": e.Name, "expires_at": c.ExpiresAt, "uses": c.MaxUses}})
+	})
+	return c, text, err
+}
+
+// bitsFor is how many random bits fill a number of alphanumeric characters.
+func bitsFor(length int) int { return int(float64(length) * math.Log2(62)) }
+
+// DeleteChallenge voids a challenge.
+func (s *Service) DeleteChallenge(ctx context.Context, actor ra.Actor, id ra.ChallengeID) error {
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		c, err := tx.Challenge(id)
+		if err != nil {
+			return err
+		}
+		d, err := tx.Device(c.DeviceID)
+		if err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.EditDevices, d.GroupID); err != nil {
+			return err
+		}
+		if err := tx.DeleteChallenge(id); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.ChallengeDeleted, Actor: actor, Group: d.GroupID, Object: string(id), Related: string(d.ID), Message: "Challenge voided."})
+	})
+}
+
+// FindChallenges lists a device's challenges.
+func (s *Service) FindChallenges(ctx context.Context, actor ra.Actor, f store.ChallengeFilter) (list []*ra.Challenge, next string, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		d, err := tx.Device(f.Device)
+		if err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.See, d.GroupID); err != nil {
+			return err
+		}
+		list, next, err = tx.FindChallenges(f)
+		return err
+	})
+	return list, next, err
+}
+
+// Challenge looks a challenge up by its text, for the door that got it. One
+// that is unknown, spent, expired or for another endpoint is Denied; the
+// message tells which, for the log only. Nothing is used up yet.
+func (s *Service) Challenge(ctx context.Context, e *ra.Endpoint, text secret.Text) (c *ra.Challenge, err error) {
+	refuse := func(why string) error {
+		return ra.Errorf(ra.Denied, "The challenge is refused: %s.", why).WithField("challenge").
+			WithRemedy("Make a new challenge for this device and endpoint.").WithRetry(ra.Never)
+	}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		c, err = tx.ChallengeByHash(ChallengeHash(text))
+		switch {
+		case ra.KindOf(err) == ra.NotFound:
+			return refuse("it is not known here")
+		case err != nil:
+			return err
+		case c.EndpointID != e.ID || c.TemplateID != e.TemplateID:
+			return refuse("it was made for another endpoint or template")
+		case c.Uses >= c.MaxUses:
+			return refuse("it has been used")
+		case !c.ExpiresAt.After(tx.Now):
+			return refuse("it has expired")
+		}
+		return nil
+	})
+	return c, err
+}

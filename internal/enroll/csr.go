@@ -1,0 +1,146 @@
+package enroll
+
+import (
+	"encoding/pem"
+	"fmt"
+	"slices"
+
+	"chancery/internal/ra"
+	"chancery/internal/wire/pkixmsg"
+)
+
+// readCSR reads a DER or PEM PKCS#10, and checks possession and strength of
+// its key. What fails is final: the same bytes fail again.
+func readCSR(b []byte) (*pkixmsg.CSR, error) {
+	if block, _ := pem.Decode(b); block != nil {
+		if block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
+			return nil, ra.Errorf(ra.Invalid, "The PEM block is a %.40q, not a certificate request.", block.Type).WithField("csr").
+				WithRemedy("Send the block that begins with BEGIN CERTIFICATE REQUEST.")
+		}
+		b = block.Bytes
+	}
+	csr, err := pkixmsg.ParseCSR(b)
+	if err == nil {
+		err = csr.CheckSignature()
+	}
+	if err == nil {
+		err = pkixmsg.CheckKey(csr.PublicKey)
+	}
+	if err != nil {
+		return nil, final(fieldError("csr", err))
+	}
+	return csr, nil
+}
+
+// judge compares what a CSR asks for with what the template gives. Under the
+// policy "match" anything beyond the template is refused; under "overwrite" it
+// is left out and listed in Fill.Stripped. A CA flag is refused always.
+func judge(t *ra.Template, f *Fill, csr *pkixmsg.CSR) error {
+	if csr.BasicConstraints != nil && csr.BasicConstraints.CA {
+		return refusal("The request asks for a CA certificate.", "Devices get end entity certificates only; take the basic constraints out of the request.")
+	}
+	if err := allowedKey(t, string(csr.Key.Type)); err != nil {
+		return err
+	}
+	var beyond []string
+	want, err := pkixmsg.ParseDN(f.Subject)
+	if err != nil {
+		return fieldError("subject", err)
+	}
+	if !want.Contains(csr.Subject) {
+		beyond = append(beyond, fmt.Sprintf("subject %q", csr.Subject.String()))
+	}
+	for _, san := range csr.SANs {
+		if !slices.ContainsFunc(f.SANs, func(g pkixmsg.GeneralName) bool { return sameName(g, san) }) {
+			beyond = append(beyond, fmt.Sprintf("alternative name %s:%q", san.Type, san.Value))
+		}
+	}
+	for _, sid := range csr.SIDs {
+		if sid != f.SID && !slices.Contains(f.sidURIs(), sid) {
+			beyond = append(beyond, fmt.Sprintf("security identifier %q", sid))
+		}
+	}
+	for _, oid := range csr.ExtKeyUsages {
+		if !slices.Contains(f.EKUs, oid) {
+			f.Stripped = append(f.Stripped, "extended key usage "+pkixmsg.OIDName(oid))
+		}
+	}
+	if e, ok := csr.Extension(pkixmsg.OIDApplicationPolicies); ok {
+		f.Stripped = append(f.Stripped, "application policies "+e.OID)
+	}
+	if len(beyond) == 0 {
+		return nil
+	}
+	if t.Spec.CSRPolicy == "overwrite" {
+		f.Stripped = append(f.Stripped, beyond...)
+		return nil
+	}
+	return refusal(fmt.Sprintf("The request asks for more than template %q gives: %s.", t.Name, list(beyond)),
+		"Make the request with the names the template preview shows for this device, or with none, or let the template overwrite them.")
+}
+
+func (f *Fill) sidURIs() []string {
+	var out []string
+	for _, g := range f.SANs {
+		if sid, ok := pkixmsg.ParseSIDURI(g.Value); ok && g.Type == pkixmsg.URI {
+			out = append(out, sid)
+		}
+	}
+	return out
+}
+
+// sameName compares alternative names: DNS names and mail domains without
+// regard to case, the rest exactly.
+func sameName(a, b pkixmsg.GeneralName) bool {
+	if a.Type != b.Type {
+		return false
+	}
+	if a.Type == pkixmsg.DNS || a.Type == pkixmsg.Email {
+		return ra.Fold(a.Value) == ra.Fold(b.Value)
+	}
+	return a.Value == b.Value
+}
+
+// allowedKey: the template's own key type, a larger one of the same family, or
+// one of its further types.
+func allowedKey(t *ra.Template, got string) error {
+	if got == t.Spec.KeyType || slices.Contains(t.Spec.KeyTypes, got) {
+		return nil
+	}
+	rsa := []string{"rsa-2048", "rsa-3072", "rsa-4096"}
+	if i := slices.Index(rsa, t.Spec.KeyType); i >= 0 && slices.Index(rsa, got) > i {
+		return nil
+	}
+	return refusal(fmt.Sprintf("The key is %s; template %q asks for %s.", got, t.Name, t.Spec.KeyType),
+		"Make a key of that type, or add the type to the template.")
+}
+
+// refusal is the final no to what a requester brought.
+func refusal(message, remedy string) error {
+	return &ra.Error{Kind: ra.Invalid, Message: message, Remedy: remedy, Field: "csr", Retry: ra.Never}
+}
+
+func final(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := *ra.AsError(err)
+	e.Retry = ra.Never
+	return &e
+}
+
+// list joins what a person may have to read; a hostile request cannot make it
+// long.
+func list(items []string) string {
+	out := ""
+	for i, s := range items {
+		if i == 5 {
+			return out + fmt.Sprintf(" and %d more", len(items)-i)
+		}
+		if i > 0 {
+			out += ", "
+		}
+		out += fmt.Sprintf("%.120s", s)
+	}
+	return out
+}

@@ -1,0 +1,288 @@
+package enroll
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"chancery/internal/access"
+	"chancery/internal/audit"
+	"chancery/internal/ra"
+	"chancery/internal/secret"
+	"chancery/internal/setting"
+	"chancery/internal/store"
+)
+
+// EndpointSettings are the switches of one SCEP address. The defaults are the
+// strict ones; what opens something needs an explicit word.
+type EndpointSettings struct {
+	Floor           string
+	LegacyUntil     string // RFC 3339 date
+	LegacyAccepted  bool
+	StaticOn        bool
+	Static          secret.Text
+	ChallengeLife   time.Duration
+	ChallengeUses   int
+	ChallengeLength int
+	Renewal         bool
+	RenewalWindow   int // days before expiry; 0: any time
+	ChainInReply    bool
+	SubjectKeyOther bool
+	ClockSkew       time.Duration
+}
+
+// The floors of algorithms, from strict to lenient.
+const (
+	FloorModern = "modern"
+	FloorCompat = "compat"
+	FloorLegacy = "legacy"
+)
+
+// Describe names the settings.
+func (s *EndpointSettings) Describe(f *setting.Form) {
+	f.Section("Algorithms", "What a device may use. Nothing weaker than 3DES is ever sent.")
+	f.Choice(&s.Floor, "floor", "Algorithm floor").Options(
+		setting.Option{Value: FloorModern, Label: "Modern", Help: "AES and SHA-256 or better."},
+		setting.Option{Value: FloorCompat, Label: "Compatible", Help: "Also 3DES and SHA-1, for old network gear."},
+		setting.Option{Value: FloorLegacy, Label: "Legacy", Help: "Also reads single DES and MD5. Anyone on the path may read such requests."},
+	).Default(FloorModern)
+	f.Bool(&s.LegacyAccepted, "legacy_accepted", "I accept the risk of the legacy floor").When("floor", FloorLegacy)
+	f.Text(&s.LegacyUntil, "legacy_until", "Legacy floor ends on").Placeholder("2027-06-30").When("floor", FloorLegacy).
+		Help("On this day the endpoint goes back to the modern floor by itself.")
+	f.Section("Challenges", "One challenge is for one device and one template.")
+	f.Duration(&s.ChallengeLife, "challenge_life", "Life of a challenge").Default(time.Hour).Between(time.Minute, 90*24*time.Hour)
+	f.Int(&s.ChallengeUses, "challenge_uses", "Uses of a challenge").Default(1).Between(1, 10)
+	f.Int(&s.ChallengeLength, "challenge_length", "Length of a challenge").Default(32).Between(22, 255).Help("Characters of A-Z, a-z and 0-9; 22 are 128 bits.")
+	f.Bool(&s.StaticOn, "static_on", "Accept a static challenge").Help("Whoever knows it can enrol any device of the group by naming it in the subject's serial number or common name. Use it only for gear that can do nothing else.")
+	f.Secret(&s.Static, "static", "Static challenge").When("static_on", "true")
+	f.Section("Renewal", "")
+	f.Bool(&s.Renewal, "renewal", "Renew by the old certificate").Default(true)
+	f.Int(&s.RenewalWindow, "renewal_window_days", "Renewal opens this many days before expiry").Between(0, 3650).Help("0: at any time.")
+	f.Section("Messages", "")
+	f.Bool(&s.ChainInReply, "chain_in_reply", "Send the issuing certificates with the answer").Help("Some VPN clients need them, some routers refuse them.").Advanced()
+	f.Bool(&s.SubjectKeyOther, "subject_key_may_differ", "The request's key may differ from the key that signs the message").Advanced()
+	f.Duration(&s.ClockSkew, "clock_skew", "Clock difference allowed").Default(24*time.Hour).Between(time.Minute, 10*365*24*time.Hour).Advanced()
+}
+
+// Validate looks at what belongs together.
+func (s *EndpointSettings) Validate() error {
+	var p ra.Problems
+	if s.Floor == FloorLegacy {
+		if !s.LegacyAccepted {
+			p.Add("legacy_accepted", "The legacy floor needs to be accepted explicitly.", "Tick it, or choose another floor.")
+		}
+		if _, err := time.Parse(time.DateOnly, s.LegacyUntil); err != nil {
+			p.Add("legacy_until", "The legacy floor needs an end date.", "Write a date as 2027-06-30.")
+		}
+	}
+	if s.StaticOn && len(s.Static.Reveal()) < 16 {
+		p.Add("static", "A static challenge needs at least 16 characters.", "Use a longer one; chancery makes one if you ask it for a token.")
+	}
+	return p.Err()
+}
+
+// FloorAt is the floor that holds now: a legacy floor ends on its date.
+func (s *EndpointSettings) FloorAt(now time.Time) string {
+	if s.Floor != FloorLegacy {
+		return s.Floor
+	}
+	until, err := time.Parse(time.DateOnly, s.LegacyUntil)
+	if err != nil || now.After(until.AddDate(0, 0, 1)) {
+		return FloorModern
+	}
+	return FloorLegacy
+}
+
+// EndpointInput is what somebody says about an endpoint. In an update nil
+// fields stay as they are, and Settings may name only what changes.
+type EndpointInput struct {
+	GroupID    *ra.GroupID
+	TemplateID *ra.TemplateID
+	Name       *string
+	Settings   []byte // JSON
+	Disabled   *bool
+}
+
+var endpointName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+const endpoints = "endpoints"
+
+// CreateEndpoint opens a SCEP address at /scep/{name}.
+func (s *Service) CreateEndpoint(ctx context.Context, actor ra.Actor, in EndpointInput) (*ra.Endpoint, error) {
+	e := &ra.Endpoint{ID: ra.NewID[ra.EndpointID](ra.EndpointPrefix, s.Now())}
+	settings := &EndpointSettings{}
+	setting.Defaults(settings)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := s.applyEndpoint(tx, actor, e, settings, in); err != nil {
+			return err
+		}
+		if err := tx.CreateEndpoint(e); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.EndpointCreated, Actor: actor, Group: e.GroupID, Object: string(e.ID), Related: string(e.TemplateID),
+			Message: "SCEP endpoint " + e.Name + " opened."})
+	})
+	return e, err
+}
+
+// UpdateEndpoint changes an endpoint.
+func (s *Service) UpdateEndpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID, in EndpointInput) (e *ra.Endpoint, err error) {
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		if e, err = tx.Endpoint(id); err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.EditTemplates, e.GroupID); err != nil {
+			return err
+		}
+		old, err := s.endpointSettings(tx, e)
+		if err != nil {
+			return err
+		}
+		next, err := s.endpointSettings(tx, e)
+		if err != nil {
+			return err
+		}
+		if err := s.applyEndpoint(tx, actor, e, next, in); err != nil {
+			return err
+		}
+		if err := tx.UpdateEndpoint(e); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.EndpointChanged, Actor: actor, Group: e.GroupID, Object: string(e.ID), Related: string(e.TemplateID),
+			Message: "SCEP endpoint " + e.Name + " changed.", Details: map[string]any{"changes": setting.Diff(old, next)}})
+	})
+	return e, err
+}
+
+// DeleteEndpoint closes a SCEP address and voids its open challenges.
+func (s *Service) DeleteEndpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID) error {
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		e, err := tx.Endpoint(id)
+		if err != nil {
+			return err
+		}
+		if err := access.CheckGroup(tx, actor, access.EditTemplates, e.GroupID); err != nil {
+			return err
+		}
+		if err := tx.DeleteSealed(string(id), ""); err != nil {
+			return err
+		}
+		if err := tx.DeleteEndpoint(id); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.EndpointDeleted, Actor: actor, Group: e.GroupID, Object: string(id), Message: "SCEP endpoint " + e.Name + " closed."})
+	})
+}
+
+// applyEndpoint takes an input into a row and its settings, checks them and
+// the actor's rights on both ends, and stores the secrets.
+func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, settings *EndpointSettings, in EndpointInput) error {
+	set(&e.GroupID, in.GroupID)
+	set(&e.TemplateID, in.TemplateID)
+	set(&e.Name, in.Name)
+	set(&e.Disabled, in.Disabled)
+	var p ra.Problems
+	if !endpointName.MatchString(e.Name) {
+		p.Add("name", "The name becomes part of the address.", "Use 1 to 63 characters of a-z, 0-9 and hyphen.")
+	}
+	if e.TemplateID == "" {
+		p.Add("template_id", "An endpoint enrols with one template.", "Name the template.")
+	}
+	raw := in.Settings
+	if len(raw) == 0 {
+		raw = []byte("{}")
+	}
+	p.Merge("settings", setting.FromJSON(settings, raw))
+	if err := p.Err(); err != nil {
+		return err
+	}
+	t, err := tx.Template(e.TemplateID)
+	if err != nil {
+		return err
+	}
+	if e.GroupID == "" {
+		e.GroupID = t.GroupID
+	}
+	if err := access.CheckGroup(tx, actor, access.EditTemplates, e.GroupID); err != nil {
+		return err
+	}
+	if err := access.CheckGroup(tx, actor, access.See, t.GroupID); err != nil {
+		return err
+	}
+	if t.Spec.KeyPlace != ra.KeyOnDevice {
+		return ra.Errorf(ra.Invalid, "Template %q has its keys made elsewhere; SCEP clients make their own.", t.Name).WithField("template_id").
+			WithRemedy("Use a template whose key is made on the device.")
+	}
+	if e.Settings, err = setting.ToJSON(settings); err != nil {
+		return err
+	}
+	if !settings.Static.IsSet() {
+		return tx.DeleteSealed(string(e.ID), "static")
+	}
+	box, err := s.Box.Seal(endpoints, string(e.ID), "static", []byte(settings.Static.Reveal()))
+	if err != nil {
+		return err
+	}
+	return tx.PutSealed(string(e.ID), "static", box)
+}
+
+func (s *Service) endpointSettings(tx *store.Tx, e *ra.Endpoint) (*EndpointSettings, error) {
+	v := &EndpointSettings{}
+	if err := setting.Load(v, e.Settings); err != nil {
+		return nil, err
+	}
+	boxes, err := tx.Sealed(string(e.ID))
+	if err != nil {
+		return nil, err
+	}
+	if box, ok := boxes["static"]; ok {
+		plain, err := s.Box.Open(endpoints, string(e.ID), "static", box)
+		if err != nil {
+			return nil, err
+		}
+		v.Static = secret.New(string(plain))
+	}
+	return v, nil
+}
+
+// Endpoint gives one endpoint by its ID.
+func (s *Service) Endpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID) (e *ra.Endpoint, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		if e, err = tx.Endpoint(id); err != nil {
+			return err
+		}
+		return access.CheckGroup(tx, actor, access.See, e.GroupID)
+	})
+	return e, err
+}
+
+// FindEndpoints lists the endpoints the actor may see.
+func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.EndpointFilter) (list []*ra.Endpoint, next string, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+			return err
+		}
+		list, next, err = tx.FindEndpoints(f)
+		return err
+	})
+	return list, next, err
+}
+
+// OpenEndpoint gives an endpoint and its settings to the door that serves it.
+// A closed or unknown one is NotFound.
+func (s *Service) OpenEndpoint(ctx context.Context, name string) (e *ra.Endpoint, v *EndpointSettings, t *ra.Template, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		if e, err = tx.EndpointByName(name); err != nil {
+			return err
+		}
+		if e.Disabled {
+			return ra.Errorf(ra.NotFound, "The SCEP endpoint %q is switched off.", name).WithRemedy("Switch it on, or give the device another address.")
+		}
+		if t, err = tx.Template(e.TemplateID); err != nil {
+			return err
+		}
+		v, err = s.endpointSettings(tx, e)
+		return err
+	})
+	return e, v, t, err
+}

@@ -1,0 +1,288 @@
+package enroll
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"time"
+
+	"chancery/internal/audit"
+	"chancery/internal/authority"
+	"chancery/internal/ca"
+	"chancery/internal/job"
+	"chancery/internal/ra"
+	"chancery/internal/store"
+)
+
+// maxIssue is how long an approved request may take before people are told.
+const maxIssue = 24 * time.Hour
+
+// IssueJob asks the authority about one request. It is unique per request.
+type IssueJob struct {
+	Request ra.RequestID `json:"request"`
+}
+
+// Kind is the stable name of the job.
+func (IssueJob) Kind() string { return "enroll.issue" }
+
+// Work runs the job: it takes the request if nobody else holds its lease.
+func (s *Service) Work(ctx context.Context, j IssueJob) error {
+	r, resumed, err := s.claim(ctx, j.Request)
+	if err != nil || r == nil {
+		return err
+	}
+	_, err = s.act(ctx, r, resumed)
+	return err // a failed call is on the obligation; the planner comes back to it
+}
+
+func (s *Service) enqueue(tx *store.Tx, id ra.RequestID) error {
+	return job.Put(tx, s.Queue, IssueJob{id}, job.PutOptions{Unique: string(id)})
+}
+
+// claim takes a request whose next action is due and renews its lease. It
+// gives nil when there is nothing to do. resumed says that the authority may
+// have been asked before.
+func (s *Service) claim(ctx context.Context, id ra.RequestID) (r *ra.Request, resumed bool, err error) {
+	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		r, resumed = nil, false
+		found, err := tx.Request(id)
+		if err != nil {
+			return err
+		}
+		if found.At.After(tx.Now) {
+			return nil
+		}
+		switch found.State {
+		case ra.Approved:
+			if err := s.submitted(tx, found); err != nil {
+				return err
+			}
+		case ra.Submitted, ra.PendingAtCA:
+			resumed = true
+			found.At, found.Attempts = tx.Now.Add(lease), found.Attempts+1
+		default:
+			return nil
+		}
+		r = found
+		return tx.UpdateRequest(r)
+	})
+	return r, resumed, err
+}
+
+// submitted marks a request as being asked for, under a lease.
+func (s *Service) submitted(tx *store.Tx, r *ra.Request) error {
+	if err := move(r, ra.Submitted); err != nil {
+		return err
+	}
+	r.SubmittedAt, r.At, r.Attempts = tx.Now, tx.Now.Add(lease), r.Attempts+1
+	return nil
+}
+
+// act asks the authority about a claimed request and records what it says. An
+// answer that was given is recorded even if the caller has gone away.
+func (s *Service) act(ctx context.Context, r *ra.Request, resumed bool) (*ra.Request, error) {
+	ctx = context.WithoutCancel(ctx)
+	reply, chain, err := s.call(ctx, r, resumed)
+	s.step(StepAnswer)
+	switch {
+	case err != nil:
+		r, err = s.postpone(ctx, r, err)
+	case reply.Pending():
+		r, err = s.pending(ctx, r, reply)
+	default:
+		r, err = s.record(ctx, r, reply, chain)
+	}
+	s.step(StepDeliver)
+	return r, err
+}
+
+// call asks the authority: for the answer it promised, for an answer that may
+// have been lost, or for a certificate.
+func (s *Service) call(ctx context.Context, r *ra.Request, resumed bool) (reply ca.Reply, chain []*x509.Certificate, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	o, err := s.Authorities.Open(ctx, r.AuthorityID)
+	if err != nil {
+		return reply, nil, err
+	}
+	request, err := s.order(ctx, o, r)
+	if err != nil {
+		return reply, nil, err
+	}
+	err = o.Do(ctx, func(c ca.Connector) error {
+		reply, err = ask(ctx, c, request, r, resumed)
+		return err
+	})
+	if err != nil || reply.Pending() {
+		return reply, nil, err
+	}
+	chain = reply.Chain
+	if len(chain) == 1 {
+		if c, ok := o.Connector.(ca.Chainer); ok {
+			issuers, err := c.Chain(ctx)
+			if err != nil {
+				return reply, nil, err
+			}
+			chain = append(chain[:1:1], issuers...)
+		}
+	}
+	return reply, chain, nil
+}
+
+func ask(ctx context.Context, c ca.Connector, request ca.Request, r *ra.Request, resumed bool) (ca.Reply, error) {
+	if r.Handle != "" {
+		if f, ok := c.(ca.Fetcher); ok {
+			return f.Fetch(ctx, r.Handle)
+		}
+	}
+	if resumed {
+		if f, ok := c.(ca.Finder); ok {
+			reply, found, err := f.Find(ctx, request)
+			if err != nil || found {
+				return reply, err
+			}
+		}
+	}
+	return c.Issue(ctx, request)
+}
+
+// order rebuilds the checked request for the authority from the row alone, so
+// that it is the same after a restart.
+func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (ca.Request, error) {
+	var t *ra.Template
+	var old *ra.Certificate
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if t, err = tx.Template(r.TemplateID); err != nil {
+			return err
+		}
+		if r.Renews != "" {
+			old, err = tx.Certificate(r.Renews)
+		}
+		return err
+	})
+	if err != nil {
+		return ca.Request{}, err
+	}
+	f, err := fillOf(r)
+	if err != nil {
+		return ca.Request{}, err
+	}
+	order, err := f.Order(r.ID, t)
+	if err != nil {
+		return ca.Request{}, err
+	}
+	if order.Options, err = templateOptions(o.Kind, &t.Spec); err != nil {
+		return ca.Request{}, err
+	}
+	if old != nil {
+		if order.Renews, err = x509.ParseCertificate(old.DER); err != nil {
+			return ca.Request{}, err
+		}
+	}
+	order.CSR = r.CSR
+	if r.KeyPlace == ra.KeyAtCA {
+		order.KeyAtCA = f.KeyType
+	}
+	return ca.NewRequest(order)
+}
+
+// pending notes that the authority will answer later.
+func (s *Service) pending(ctx context.Context, r *ra.Request, reply ca.Reply) (*ra.Request, error) {
+	again := max(reply.Again, time.Second)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		fresh, err := tx.Request(r.ID)
+		if err != nil {
+			return err
+		}
+		if r = fresh; Ended(r.State) {
+			return nil
+		}
+		first := r.State != ra.PendingAtCA
+		if first {
+			if err := move(r, ra.PendingAtCA); err != nil {
+				return err
+			}
+		}
+		r.Handle, r.LastError = reply.Handle, ""
+		r.Action, r.At = ra.ActionFetch, tx.Now.Add(again)
+		if err := tx.UpdateRequest(r); err != nil || !first {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.RequestPending, Actor: ra.System("enroll"), Group: r.GroupID, Object: string(r.ID),
+			Message: "The authority will answer later.", Details: map[string]any{"again_seconds": int(again.Seconds())}})
+	})
+	return r, err
+}
+
+// postpone records a failed call: a final refusal ends the request, anything
+// else is tried again, later and later.
+func (s *Service) postpone(ctx context.Context, r *ra.Request, cause error) (*ra.Request, error) {
+	e := ra.AsError(cause)
+	s.Log.Warn("certificate request not answered", "request", r.ID, "kind", e.Kind, "attempt", r.Attempts, "error", cause)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		fresh, err := tx.Request(r.ID)
+		if err != nil {
+			return err
+		}
+		if r = fresh; Ended(r.State) {
+			return nil
+		}
+		r.LastError = sayWhy(e)
+		if finalRefusal(e) {
+			return s.fail(tx, r, ra.Failed)
+		}
+		wait := e.Retry
+		if wait <= 0 {
+			wait = backoff(r.Attempts)
+		}
+		r.At = tx.Now.Add(wait)
+		return tx.UpdateRequest(r)
+	})
+	return r, err
+}
+
+// fail ends a request without a certificate. Its idempotency key is freed, and
+// a challenge it used is given back: the device did nothing wrong.
+func (s *Service) fail(tx *store.Tx, r *ra.Request, to ra.RequestState) error {
+	r.Reason = r.LastError
+	if err := move(r, to); err != nil {
+		return err
+	}
+	r.IdempotencyKey = string(r.ID)
+	if err := tx.UpdateRequest(r); err != nil {
+		return err
+	}
+	if err := tx.DeleteSealed(string(r.ID), ""); err != nil {
+		return err
+	}
+	if err := tx.ReleaseChallenge(r.ID); err != nil {
+		return err
+	}
+	return audit.Record(tx, audit.Entry{Code: audit.RequestFailed, Actor: ra.System("enroll"), Group: r.GroupID, Object: string(r.ID),
+		Related: string(r.DeviceID), Result: "failed", Message: "No certificate for " + r.Subject, Details: map[string]any{"reason": r.Reason}})
+}
+
+func finalRefusal(e *ra.Error) bool {
+	if e.Retry == ra.Never {
+		return true
+	}
+	return e.Retry == 0 && (e.Kind == ra.RefusedByCA || e.Kind == ra.Invalid || e.Kind == ra.Denied)
+}
+
+func sayWhy(e *ra.Error) string {
+	if e.Remedy == "" {
+		return e.Message
+	}
+	return e.Message + " " + e.Remedy
+}
+
+// backoff is the wait after the n-th failed attempt: 10 s doubling up to an
+// hour.
+func backoff(n int) time.Duration {
+	return min(10*time.Second<<min(max(n-1, 0), 10), time.Hour)
+}
+
+func fillOf(r *ra.Request) (*Fill, error) {
+	f := &Fill{}
+	return f, json.Unmarshal(r.Fill, f)
+}

@@ -1,0 +1,181 @@
+package enroll
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+
+	"chancery/internal/ca"
+	"chancery/internal/lookup"
+	"chancery/internal/ra"
+	"chancery/internal/wire/pkixmsg"
+)
+
+// The words a template's fields may hold, in display order.
+var (
+	Usages         = []string{"both", "signing", "encryption"}
+	RevokeEvents   = []string{"unenrolment", "deletion", "profile_removal"}
+	RenewalMarkers = []string{"", "cn", "ou"}
+	CSRPolicies    = []string{"match", "overwrite"}
+	KeyPublishers  = []string{"", "directory", "webhook"}
+)
+
+// The largest numbers of things in a template.
+const (
+	maxSANs  = 32
+	maxEKUs  = 20
+	maxTests = 50
+)
+
+// normalize fills what a person may leave out of a template.
+func normalize(s *ra.TemplateSpec) {
+	def := func(p *string, v string) {
+		if *p == "" {
+			*p = v
+		}
+	}
+	def(&s.KeyType, "rsa-2048")
+	def((*string)(&s.KeyPlace), string(ra.KeyOnDevice))
+	def(&s.Usage, "both")
+	def(&s.CSRPolicy, "match")
+	if s.AutoRenew && s.RenewBefore == 0 {
+		s.RenewBefore = 30
+	}
+	if s.Approvals > 0 && s.ApprovalExpiry == 0 {
+		s.ApprovalExpiry = 72
+	}
+	for i, e := range s.EKUs {
+		if oid, err := pkixmsg.ParsePurpose(e); err == nil {
+			s.EKUs[i] = oid
+		}
+	}
+}
+
+// check reports every bad field of a template at once, with what the kind of
+// its authority can do in mind.
+func check(s *ra.TemplateSpec, kind ca.Kind) error {
+	var p ra.Problems
+	if s.Subject == "" && len(s.SANs) == 0 {
+		p.Add("subject", "The certificate would name nobody.", "Give a subject such as CN={EnrollmentUser}, or an alternative name.")
+	}
+	if _, err := lookup.Names(s.Subject); err != nil {
+		p.Merge("subject", sentence(err))
+	} else if _, err := pkixmsg.ParseDN(s.Subject); err != nil {
+		p.Merge("subject", plain(err))
+	}
+	checkSANs(s, &p)
+	checkKey(s, kind, &p)
+	oneOf(&p, "usage", s.Usage, Usages)
+	oneOf(&p, "csr_policy", s.CSRPolicy, CSRPolicies)
+	oneOf(&p, "renewal_marker", s.RenewalMarker, RenewalMarkers)
+	oneOf(&p, "publish.key", s.Publish.Key, KeyPublishers)
+	for i, e := range s.RevokeOn {
+		oneOf(&p, fmt.Sprintf("revoke_on[%d]", i), e, RevokeEvents)
+	}
+	if len(s.EKUs) > maxEKUs {
+		p.Add("ekus", fmt.Sprintf("A template has at most %d extended key usages.", maxEKUs), "Leave out what nobody asks for.")
+	}
+	for i, e := range s.EKUs {
+		if _, err := pkixmsg.ParsePurpose(e); err != nil {
+			p.Merge(fmt.Sprintf("ekus[%d]", i), plain(err))
+		}
+	}
+	between(&p, "validity_days", int(s.Validity), 0, 36500)
+	between(&p, "renew_before_days", int(s.RenewBefore), 0, 3650)
+	between(&p, "grace_hours", int(s.Grace), 0, 8760)
+	between(&p, "missing_grace_hours", int(s.MissingGrace), 0, 8760)
+	between(&p, "approvals", s.Approvals, 0, 5)
+	between(&p, "approval_expiry_hours", int(s.ApprovalExpiry), 0, 8760)
+	if s.AutoRenew && s.Validity > 0 && s.RenewBefore >= s.Validity {
+		p.Add("renew_before_days", "A certificate would be due for renewal before it is issued.", "Renew fewer days before expiry than the certificate is valid.")
+	}
+	if len(s.RevokeOn) > 0 && !kind.Traits.Revoke {
+		p.Add("revoke_on", fmt.Sprintf("%s cannot be told to revoke.", kind.Title), "Leave it out; the certificate then ends by its validity.")
+	}
+	if s.Publish.Key == "webhook" {
+		if u, err := url.Parse(s.Publish.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+			p.Add("publish.url", "The web service that takes the key needs an https address.", "Write https://HOST/PATH.")
+		}
+	}
+	if s.Publish.Key != "" && s.KeyPlace == ra.KeyOnDevice {
+		p.Add("publish.key", "A key made on the device never comes here, so it cannot be published.", "Have the key made here, or publish only the certificate.")
+	}
+	for key, text := range s.Fields {
+		if _, err := lookup.Names(text); err != nil {
+			p.Merge("fields."+key, sentence(err))
+		}
+	}
+	if len(s.Tests) > maxTests {
+		p.Add("tests", fmt.Sprintf("A template has at most %d tests.", maxTests), "Keep the ones that tell cases apart.")
+	}
+	return p.Err()
+}
+
+func checkSANs(s *ra.TemplateSpec, p *ra.Problems) {
+	if len(s.SANs) > maxSANs {
+		p.Add("sans", fmt.Sprintf("A template has at most %d alternative names.", maxSANs), "Leave some out.")
+		return
+	}
+	for i, san := range s.SANs {
+		field := fmt.Sprintf("sans[%d]", i)
+		kind, err := pkixmsg.ParseNameType(san.Type)
+		if err != nil {
+			p.Merge(field, plain(err))
+			continue
+		}
+		names, err := lookup.Names(san.Value)
+		if err != nil {
+			p.Merge(field, sentence(err))
+			continue
+		}
+		if kind == pkixmsg.DirName {
+			_, err = pkixmsg.ParseDN(san.Value)
+			p.Merge(field, plain(err))
+		} else if len(names) == 0 {
+			p.Merge(field, plain(pkixmsg.GeneralName{Type: kind, Value: san.Value}.Check(true)))
+		}
+	}
+}
+
+func checkKey(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
+	if _, err := pkixmsg.ParseKeyType(s.KeyType); err != nil {
+		p.Merge("key_type", plain(err))
+	} else if t := kind.Traits.KeyTypes; len(t) > 0 && !slices.Contains(t, s.KeyType) {
+		p.Add("key_type", fmt.Sprintf("%s does not certify %s keys.", kind.Title, s.KeyType), fmt.Sprintf("Use one of %v.", t))
+	}
+	for i, k := range s.KeyTypes {
+		if _, err := pkixmsg.ParseKeyType(k); err != nil {
+			p.Merge(fmt.Sprintf("key_types[%d]", i), plain(err))
+		}
+	}
+	if !slices.Contains(kind.Traits.KeyPlaces, s.KeyPlace) {
+		p.Add("key_place", fmt.Sprintf("%s does not work with keys made at %q.", kind.Title, s.KeyPlace), fmt.Sprintf("Use one of %v.", kind.Traits.KeyPlaces))
+	}
+	if s.ForceOnDevice && s.KeyPlace != ra.KeyOnDevice {
+		p.Add("force_on_device", "The template forces keys on the device and has them made elsewhere.", "Set key_place to device, or do not force it.")
+	}
+	if s.Usage == "encryption" && s.KeyType == string(pkixmsg.Ed25519) {
+		p.Add("usage", "An Ed25519 key can only sign.", "Use signing, or another key type.")
+	}
+}
+
+func oneOf(p *ra.Problems, field, value string, words []string) {
+	if !slices.Contains(words, value) {
+		p.Add(field, fmt.Sprintf("%.60q is not possible here.", value), fmt.Sprintf("Use one of %q.", words))
+	}
+}
+
+func between(p *ra.Problems, field string, n, low, high int) {
+	if n < low || n > high {
+		p.Add(field, fmt.Sprintf("%d is out of range.", n), fmt.Sprintf("Use a whole number between %d and %d.", low, high))
+	}
+}
+
+// sentence ends a message that package lookup leaves open for a name.
+func sentence(err error) error {
+	e := *ra.AsError(err)
+	if n := len(e.Message); n > 0 && e.Message[n-1] != '.' {
+		e.Message += "."
+	}
+	return &e
+}

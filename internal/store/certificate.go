@@ -1,0 +1,215 @@
+package store
+
+import (
+	"strings"
+	"time"
+
+	"chancery/internal/ra"
+)
+
+type certificateRow struct {
+	ID            string `db:"id"`
+	GroupID       string `db:"group_id"`
+	AuthorityID   string `db:"authority_id"`
+	TemplateID    string `db:"template_id"`
+	DeviceID      string `db:"device_id"`
+	UserID        string `db:"user_id"`
+	RequestID     string `db:"request_id"`
+	Purpose       string `db:"purpose"`
+	IssuerHash    string `db:"issuer_hash"`
+	Serial        string `db:"serial"`
+	Subject       string `db:"subject"`
+	SubjectFolded string `db:"subject_folded"`
+	SANs          string `db:"sans"`
+	KeyType       string `db:"key_type"`
+	KeyPlace      string `db:"key_place"`
+	DER           []byte `db:"der"`
+	Fingerprint   string `db:"fingerprint"`
+	SPKIHash      string `db:"spki_hash"`
+	NotBefore     int64  `db:"not_before"`
+	NotAfter      int64  `db:"not_after"`
+	State         string `db:"state"`
+	Renews        string `db:"renews"`
+	RenewedBy     string `db:"renewed_by"`
+	RevokedAt     int64  `db:"revoked_at"`
+	Reason        int64  `db:"reason"`
+	obligationRow
+	timesRow
+}
+
+func toCertificate(c *ra.Certificate) certificateRow {
+	return certificateRow{
+		ID: string(c.ID), GroupID: string(c.GroupID), AuthorityID: string(c.AuthorityID), TemplateID: string(c.TemplateID),
+		DeviceID: string(c.DeviceID), UserID: string(c.UserID), RequestID: string(c.RequestID), Purpose: string(c.Purpose),
+		IssuerHash: c.IssuerHash, Serial: c.Serial, Subject: c.Subject,
+		SubjectFolded: ra.Fold(c.Subject + "\n" + strings.Join(c.SANs, "\n")),
+		SANs:          text(c.SANs), KeyType: c.KeyType, KeyPlace: string(c.KeyPlace), DER: blob(c.DER), Fingerprint: c.Fingerprint,
+		SPKIHash: c.SPKIHash, NotBefore: millis(c.NotBefore), NotAfter: millis(c.NotAfter), State: string(c.State),
+		Renews: string(c.Renews), RenewedBy: string(c.RenewedBy), RevokedAt: millis(c.RevokedAt), Reason: int64(c.Reason),
+		obligationRow: toObligation(c.Obligation), timesRow: toTimes(c.Times),
+	}
+}
+
+func (r *certificateRow) noun() (*ra.Certificate, error) {
+	c := &ra.Certificate{
+		ID: ra.CertificateID(r.ID), GroupID: ra.GroupID(r.GroupID), AuthorityID: ra.AuthorityID(r.AuthorityID),
+		TemplateID: ra.TemplateID(r.TemplateID), DeviceID: ra.DeviceID(r.DeviceID), UserID: ra.UserID(r.UserID),
+		RequestID: ra.RequestID(r.RequestID), Purpose: ra.Purpose(r.Purpose), IssuerHash: r.IssuerHash, Serial: r.Serial,
+		Subject: r.Subject, KeyType: r.KeyType, KeyPlace: ra.KeyPlace(r.KeyPlace), DER: r.DER, Fingerprint: r.Fingerprint,
+		SPKIHash: r.SPKIHash, NotBefore: instant(r.NotBefore), NotAfter: instant(r.NotAfter), State: ra.CertificateState(r.State),
+		Renews: ra.CertificateID(r.Renews), RenewedBy: ra.CertificateID(r.RenewedBy), RevokedAt: instant(r.RevokedAt),
+		Reason: ra.RevocationReason(r.Reason), Obligation: r.obligationRow.noun(), Times: r.timesRow.noun(),
+	}
+	return c, parse(r.SANs, &c.SANs)
+}
+
+// CreateCertificate stores a new certificate. A second one with the same
+// issuer key and serial, or for the same request, is a Conflict.
+func (tx *Tx) CreateCertificate(c *ra.Certificate) error {
+	c.CreatedAt, c.UpdatedAt = tx.Now, tx.Now
+	row := toCertificate(c)
+	return tx.insert("certificates", &row)
+}
+
+// UpdateCertificate stores every field of c.
+func (tx *Tx) UpdateCertificate(c *ra.Certificate) error {
+	c.UpdatedAt = tx.Now
+	row := toCertificate(c)
+	return tx.update("certificates", &row)
+}
+
+// Certificate loads a certificate.
+func (tx *Tx) Certificate(id ra.CertificateID) (*ra.Certificate, error) {
+	return tx.certificate("id = $1", string(id))
+}
+
+// CertificateBySerial loads a certificate by its identity.
+func (tx *Tx) CertificateBySerial(issuerHash, serial string) (*ra.Certificate, error) {
+	return tx.certificate("issuer_hash = $1 AND serial = $2", issuerHash, serial)
+}
+
+// CertificateByFingerprint loads a certificate by the SHA-256 of its DER, hex.
+func (tx *Tx) CertificateByFingerprint(fingerprint string) (*ra.Certificate, error) {
+	return tx.certificate("fingerprint = $1", fingerprint)
+}
+
+// CertificateByRequest loads the certificate a request led to.
+func (tx *Tx) CertificateByRequest(id ra.RequestID) (*ra.Certificate, error) {
+	return tx.certificate("request_id = $1 AND request_id <> ''", string(id))
+}
+
+func (tx *Tx) certificate(where string, args ...any) (*ra.Certificate, error) {
+	var row certificateRow
+	if err := tx.get("certificates", &row, where, args...); err != nil {
+		return nil, err
+	}
+	return row.noun()
+}
+
+// CertificateFilter narrows a list of certificates; empty fields do not.
+type CertificateFilter struct {
+	Groups        []ra.GroupID // any of these; nil: all
+	States        []ra.CertificateState
+	Authority     ra.AuthorityID
+	Template      ra.TemplateID
+	Device        ra.DeviceID
+	User          ra.UserID
+	SPKIHash      string
+	Serial        string
+	ExpiresBefore time.Time
+	ExpiresAfter  time.Time
+	OwnToo        bool   // include the server's own (SCEP RA, OCSP signer)
+	Text          string // part of the subject or of a SAN, a serial, or a fingerprint
+	Page
+}
+
+func (f CertificateFilter) where() *where {
+	w := &where{}
+	within(w, "group_id", f.Groups)
+	among(w, "state", f.States)
+	w.equal("authority_id", string(f.Authority))
+	w.equal("template_id", string(f.Template))
+	w.equal("device_id", string(f.Device))
+	w.equal("user_id", string(f.User))
+	w.equal("spki_hash", f.SPKIHash)
+	w.equal("serial", f.Serial)
+	if !f.ExpiresBefore.IsZero() {
+		w.add("not_after < ?", millis(f.ExpiresBefore))
+	}
+	if !f.ExpiresAfter.IsZero() {
+		w.add("not_after >= ?", millis(f.ExpiresAfter))
+	}
+	if !f.OwnToo {
+		w.add("purpose = ''")
+	}
+	if text := ra.Fold(f.Text); text != "" {
+		w.add("(subject_folded LIKE ?"+escape+" OR serial = ? OR fingerprint = ?)", like(text), text, text)
+	}
+	return w
+}
+
+var certificateSorting = sorting{"": {"id", true}, "created": {"id", false}, "expires": {"not_after", false}, "subject": {"subject_folded", false}}
+
+// FindCertificates lists certificates, newest first unless Page.Sort says
+// "created", "expires" or "subject".
+func (tx *Tx) FindCertificates(f CertificateFilter) ([]*ra.Certificate, string, error) {
+	return find[ra.Certificate, certificateRow](tx, "certificates", f.where(), f.Page, certificateSorting)
+}
+
+// CountCertificates counts what a filter finds by state.
+func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
+	return tx.counts("certificates", "state", f.where())
+}
+
+// DueCertificates gives certificates of one authority whose next action is
+// due, earliest expiry first, locked for this transaction where the engine can.
+func (tx *Tx) DueCertificates(authority ra.AuthorityID, actions []ra.Action, limit int) ([]*ra.Certificate, error) {
+	w := &where{}
+	w.equal("authority_id", string(authority))
+	among(w, "next_action", actions)
+	w.add("next_action_at <= ?", millis(tx.Now))
+	var rows []*certificateRow
+	if err := tx.take(&rows, "certificates", w, "next_action_at, id", limit); err != nil {
+		return nil, err
+	}
+	return nouns[ra.Certificate](rows)
+}
+
+// OwnCertificates gives the server's own certificates of an authority for a
+// purpose that are not past their end, newest first.
+func (tx *Tx) OwnCertificates(authority ra.AuthorityID, purpose ra.Purpose) ([]*ra.Certificate, error) {
+	var rows []*certificateRow
+	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT * FROM certificates WHERE authority_id = $1 AND purpose = $2 AND purpose <> '' AND not_after > $3 AND state IN ('valid', 'superseded') ORDER BY not_after DESC, id DESC",
+		string(authority), string(purpose), millis(tx.Now))
+	if err != nil {
+		return nil, err
+	}
+	return nouns[ra.Certificate](rows)
+}
+
+// RevokedEntry is one line of a CRL.
+type RevokedEntry struct {
+	Serial    string
+	RevokedAt time.Time
+	Reason    ra.RevocationReason
+}
+
+// RevokedBy lists what an issuer must name in its CRL: revoked or held and not
+// past their end.
+func (tx *Tx) RevokedBy(issuerHash string) ([]RevokedEntry, error) {
+	var rows []struct {
+		Serial    string `db:"serial"`
+		RevokedAt int64  `db:"revoked_at"`
+		Reason    int64  `db:"reason"`
+	}
+	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT serial, revoked_at, reason FROM certificates WHERE issuer_hash = $1 AND state IN ('revoked', 'on_hold') AND not_after >= $2 ORDER BY serial",
+		issuerHash, millis(tx.Now))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]RevokedEntry, len(rows))
+	for i, r := range rows {
+		out[i] = RevokedEntry{r.Serial, instant(r.RevokedAt), ra.RevocationReason(r.Reason)}
+	}
+	return out, nil
+}

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"chancery/internal/ra"
+)
+
+// engine is what differs between the two databases.
+type engine struct {
+	name    string
+	dialect goose.Dialect
+	lockRow string // appended to a SELECT of rows that will be changed
+	keepRow string // appended to a SELECT of rows that must not change until the end
+	skip    string // appended to a SELECT that takes work from a queue
+	alone   string // statement that waits until no other transaction holds the lock $1
+}
+
+var (
+	sqliteEngine   = engine{name: "sqlite", dialect: goose.DialectSQLite3}
+	postgresEngine = engine{name: "postgres", dialect: goose.DialectPostgres,
+		lockRow: " FOR NO KEY UPDATE", // rows that refer to this one may still be added meanwhile
+		keepRow: " FOR SHARE",
+		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
+		alone:   "SELECT pg_advisory_xact_lock($1)",
+	}
+)
+
+func engineFor(address string) (engine, error) {
+	switch {
+	case strings.HasPrefix(address, "sqlite:"):
+		return sqliteEngine, nil
+	case strings.HasPrefix(address, "postgres://"), strings.HasPrefix(address, "postgresql://"):
+		return postgresEngine, nil
+	}
+	return engine{}, ra.Errorf(ra.Invalid, "The database address is not understood.").WithField("database").
+		WithRemedy("Use sqlite:PATH or postgres://USER@HOST/DATABASE.")
+}
+
+// open gives a pool for writing and one for reading; on PostgreSQL they are
+// the same kind of pool, on SQLite the writer has exactly one connection.
+func (e engine) open(address string) (write, read *sql.DB, err error) {
+	if e.name == postgresEngine.name {
+		if write, err = sql.Open("pgx", address); err != nil {
+			return nil, nil, err
+		}
+		if read, err = sql.Open("pgx", address); err != nil {
+			return nil, nil, err
+		}
+		for _, pool := range []*sql.DB{write, read} {
+			pool.SetMaxOpenConns(12)
+			pool.SetMaxIdleConns(12)
+			pool.SetConnMaxIdleTime(5 * time.Minute)
+		}
+		return write, read, nil
+	}
+	path := strings.TrimPrefix(address, "sqlite:")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	f.Close()
+	if write, err = sql.Open("sqlite", sqliteDSN(path, "immediate")); err != nil {
+		return nil, nil, err
+	}
+	write.SetMaxOpenConns(1)
+	if read, err = sql.Open("sqlite", sqliteDSN(path, "deferred")+"&_pragma=query_only(1)"); err != nil {
+		return nil, nil, err
+	}
+	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
+	read.SetMaxIdleConns(max(4, runtime.NumCPU()))
+	return write, read, nil
+}
+
+func sqliteDSN(path, txlock string) string {
+	q := url.Values{}
+	q.Set("_txlock", txlock)
+	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-20000)", "temp_store(MEMORY)"} {
+		q.Add("_pragma", p)
+	}
+	return fmt.Sprintf("file:%s?%s", (&url.URL{Path: path}).EscapedPath(), q.Encode())
+}
+
+func (e engine) locker() lock.SessionLocker {
+	if e.name != postgresEngine.name {
+		return nil
+	}
+	l, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		panic(err) // the options above are constants
+	}
+	return l
+}
+
+func (e engine) readOptions() *sql.TxOptions {
+	if e.name == postgresEngine.name {
+		return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	}
+	return &sql.TxOptions{}
+}
+
+// The locks of engine.alone. On SQLite the one writer is alone already.
+const (
+	groupsLock = 0x6368616e63650001 // the shape of the group tree
+	auditLock  = 0x6368616e63650002 // the end of the audit chain
+)
+
+// stale marks the failure of a change made to a row that changed meanwhile.
+var stale = errors.New("the row changed after it was read")
+
+// transient reports a failure that running the transaction again may cure.
+func (e engine) transient(err error) bool {
+	if errors.Is(err, stale) {
+		return true
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01"
+	}
+	return false
+}
+
+// unfit reports whether err says that PostgreSQL cannot keep or compare a
+// text: it holds a zero byte or is not UTF-8.
+func unfit(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "22021" || pg.Code == "22P05")
+}
+
+// unique reports whether err is the violation of a unique constraint, by code,
+// and gives the name of the constraint or its columns.
+func unique(err error) (string, bool) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return pg.ConstraintName, true
+	}
+	var sq *sqlite.Error
+	if errors.As(err, &sq) && (sq.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || sq.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY) {
+		return sq.Error(), true
+	}
+	return "", false
+}
+
+// referenced reports whether err says that another row still points here, or
+// that the row pointed at does not exist.
+func referenced(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23503"
+	}
+	var sq *sqlite.Error
+	return errors.As(err, &sq) && sq.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+}

@@ -1,0 +1,220 @@
+package store
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx/reflectx"
+
+	"chancery/internal/ra"
+)
+
+// mapper reads the db tags of row structs, the same way sqlx does.
+var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
+
+// millis and instant turn a time into the integer a row keeps and back. The
+// zero time is 0.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// text gives v as JSON for a TEXT column; rows hold only types that marshal.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("store: %T does not marshal: %v", v, err))
+	}
+	return string(b)
+}
+
+// parse reads the JSON of a TEXT column.
+func parse(s string, v any) error {
+	if s == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(s), v)
+}
+
+// blob gives b for a column that is never NULL.
+func blob(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// columns lists the columns of a row struct in order.
+func columns(row any) []string {
+	var names []string
+	for _, f := range mapper.TypeMap(reflect.Indirect(reflect.ValueOf(row)).Type()).Index {
+		if f.Path != "" && !f.Embedded && len(f.Children) == 0 {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// insert stores a row; a taken name or identity is a Conflict.
+func (tx *Tx) insert(table string, row any) error {
+	cols := columns(row)
+	q := fmt.Sprintf("INSERT INTO %s (%s) VALUES (:%s)", table, strings.Join(cols, ", "), strings.Join(cols, ", :"))
+	_, err := tx.x.NamedExecContext(tx.ctx, q, row)
+	return tx.conflict(table, err)
+}
+
+// update stores every column of a row under its id; a missing row is NotFound.
+func (tx *Tx) update(table string, row any) error {
+	var sets []string
+	for _, c := range columns(row) {
+		if c != "id" && c != "created_at" {
+			sets = append(sets, c+" = :"+c)
+		}
+	}
+	res, err := tx.x.NamedExecContext(tx.ctx, fmt.Sprintf("UPDATE %s SET %s WHERE id = :id", table, strings.Join(sets, ", ")), row)
+	if err != nil {
+		return tx.conflict(table, err)
+	}
+	return one(table, res)
+}
+
+// remove deletes a row by id; a row that others point at is a Conflict.
+func (tx *Tx) remove(table, id string) error {
+	res, err := tx.x.ExecContext(tx.ctx, "DELETE FROM "+table+" WHERE id = $1", id)
+	if err != nil {
+		return tx.conflict(table, err)
+	}
+	return one(table, res)
+}
+
+// replace is update for a row loaded with look: one that changed since loaded,
+// its UpdatedAt then, is a stale Conflict. A noun that was never loaded has no
+// such instant and replaces what is there.
+func (tx *Tx) replace(table, id string, loaded time.Time, row any) error {
+	if !loaded.IsZero() {
+		n, err := tx.exec("UPDATE "+table+" SET updated_at = updated_at WHERE id = $1 AND updated_at = $2", id, millis(loaded))
+		if err != nil {
+			return err
+		}
+		var there bool
+		if n == 0 {
+			if err := tx.x.GetContext(tx.ctx, &there, "SELECT count(*) > 0 FROM "+table+" WHERE id = $1", id); err != nil {
+				return fit(err)
+			}
+		}
+		if there {
+			return ra.Errorf(ra.Conflict, "Somebody else changed this %s meanwhile.", noun[table]).
+				WithRemedy("Load it again and repeat the change.").WithCause(stale)
+		}
+	}
+	return tx.update(table, row)
+}
+
+// get loads one row; inside Write the row is locked until the end.
+func (tx *Tx) get(table string, row any, where string, args ...any) error {
+	return tx.load(table, row, tx.e.lockRow, where, args...)
+}
+
+// look loads one row that many read and few change, without a lock.
+func (tx *Tx) look(table string, row any, where string, args ...any) error {
+	return tx.load(table, row, "", where, args...)
+}
+
+// keep loads one row that must stay as it is until the end; others may do the
+// same.
+func (tx *Tx) keep(table string, row any, where string, args ...any) error {
+	return tx.load(table, row, tx.e.keepRow, where, args...)
+}
+
+func (tx *Tx) load(table string, row any, lock, where string, args ...any) error {
+	q := fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(columns(row), ", "), table, where)
+	if tx.lck {
+		q += lock
+	}
+	err := tx.x.GetContext(tx.ctx, row, q, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return notFound(table)
+	}
+	return fit(err)
+}
+
+// exec runs a statement and gives how many rows it changed.
+func (tx *Tx) exec(q string, args ...any) (int64, error) {
+	res, err := tx.x.ExecContext(tx.ctx, q, args...)
+	if err != nil {
+		return 0, fit(err)
+	}
+	return res.RowsAffected()
+}
+
+// alone waits until no other transaction holds a lock, and holds it.
+func (tx *Tx) alone(lock int64) error {
+	if tx.e.alone == "" {
+		return nil
+	}
+	_, err := tx.exec(tx.e.alone, lock)
+	return err
+}
+
+func one(table string, res sql.Result) error {
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return notFound(table)
+	}
+	return nil
+}
+
+// noun is how people call a row of a table.
+var noun = map[string]string{
+	"groups": "organization group", "users": "user", "devices": "device", "authorities": "authority",
+	"templates": "template", "endpoints": "SCEP endpoint", "challenges": "challenge", "requests": "request",
+	"approvals": "approval", "certificates": "certificate", "admins": "administrator", "passkeys": "passkey",
+	"tokens": "API token", "links": "link", "sessions": "session", "journal": "journal entry",
+	"issuers": "issuer", "crls": "CRL", "sealed": "secret", "messages": "message", "audit": "audit entry", "facts": "fact",
+}
+
+func notFound(table string) error {
+	return ra.Errorf(ra.NotFound, "There is no such %s.", noun[table]).
+		WithRemedy("Check the ID or name; it may have been deleted.")
+}
+
+func (tx *Tx) conflict(table string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, taken := unique(err); taken {
+		return ra.Errorf(ra.Conflict, "Another %s with this name or identity exists already.", noun[table]).
+			WithRemedy("Choose another name, or change the one that exists.").WithCause(err)
+	}
+	if referenced(err) {
+		return ra.Errorf(ra.Conflict, "This %s is linked to something that still needs it, or names something that does not exist.", noun[table]).
+			WithRemedy("Remove what uses it first, and check the IDs.").WithCause(err)
+	}
+	return fit(err)
+}
+
+// fit turns the database's refusal of a text into an Invalid.
+func fit(err error) error {
+	if unfit(err) {
+		return ra.Errorf(ra.Invalid, "A text holds a character that cannot be stored.").
+			WithRemedy("Remove control characters from the text and try again.").WithCause(err)
+	}
+	return err
+}
