@@ -225,3 +225,12 @@ func issuerOf(c *x509.Certificate, certs []*x509.Certificate) *x509.Certificate 
 	}
 	return nil
 }
+
+// ParseChain is ChainOf for a DER certificate.
+func ParseChain(der []byte, issuers []store.Issuer) ([]*x509.Certificate, error) {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	return ChainOf(leaf, issuers)
+}

@@ -90,6 +90,7 @@ func (s *Service) settings(tx *store.Tx, a *ra.Authority) (ca.Settings, error) {
 		return nil, err
 	}
 	v := kind.New()
+	setting.Defaults(v)
 	if err := setting.Load(v, a.Settings); err != nil {
 		return nil, err
 	}

@@ -260,7 +260,15 @@ type CRLOrder struct {
 
 // CRLSigner is an authority whose CRLs are signed here.
 type CRLSigner interface {
-	SignCRL(ctx context.Context, o CRLOrder) ([]byte, error)
+	// Issuers lists the certificates whose keys are here, the one that signs
+	// now first. Each needs a CRL until the last certificate it signed ends.
+	Issuers() []*x509.Certificate
+	// CRLTimes is how long a CRL is valid, and how long before its end the
+	// next one is due.
+	CRLTimes() (validity, overlap time.Duration)
+	// SignCRLFor signs the CRL of one of Issuers, named by the SHA-256 of its
+	// SubjectPublicKeyInfo in hex.
+	SignCRLFor(ctx context.Context, issuerHash string, o CRLOrder) ([]byte, error)
 }
 
 // Ability is the name of an optional interface, as lists and the API show it.

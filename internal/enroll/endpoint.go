@@ -228,6 +228,7 @@ func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, se
 
 func (s *Service) endpointSettings(tx *store.Tx, e *ra.Endpoint) (*EndpointSettings, error) {
 	v := &EndpointSettings{}
+	setting.Defaults(v)
 	if err := setting.Load(v, e.Settings); err != nil {
 		return nil, err
 	}

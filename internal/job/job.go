@@ -26,8 +26,9 @@
 // takes it for one statement or one short transaction at a time, and a worker
 // holds it only inside its own transactions. An idle Queue asks for due jobs
 // once a second and for its settings every two, renews its leadership every
-// five (the only idle statement that writes), and looks for scheduled jobs
-// every five: about two statements and a fifth of a commit per second.
+// five (the only idle statement that changes anything), and looks for scheduled
+// jobs every five: about two statements and a fifth of a commit per second,
+// less than half a percent of a core on either engine.
 package job
 
 import (
@@ -196,9 +197,9 @@ func (q *Queue) mustNotBeStarted() {
 }
 
 // Start takes back the jobs that this node was killed over and begins to work.
-// ctx bounds the starting only; the work ends with Stop. A Queue is started
-// once. Without any Handle, or with an Every whose kind nobody handles, it is
-// an error.
+// ctx bounds the starting only; the work ends with Stop. A Queue that was
+// started is not started again: a second Start panics. Without any Handle, or
+// with an Every whose kind nobody handles, it is an error.
 func (q *Queue) Start(ctx context.Context) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -234,10 +235,10 @@ func (q *Queue) Start(ctx context.Context) error {
 	if err := q.takeBack(ctx, d); err != nil {
 		return fmt.Errorf("take back jobs: %w", err)
 	}
-	q.started = true
 	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
+	q.started = true
 	q.work = client
 	q.kick.Store(&d.pilot.kick)
 	return nil

@@ -7,7 +7,8 @@ import (
 )
 
 // troubleOnly passes warnings and errors of river, except for those about a
-// job that returned an error.
+// job that returned an error, and for what one of river's services has to say
+// when it was told to stop in the middle of a statement.
 type troubleOnly struct{ slog.Handler }
 
 func (h troubleOnly) Enabled(ctx context.Context, level slog.Level) bool {
@@ -15,7 +16,7 @@ func (h troubleOnly) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 func (h troubleOnly) Handle(ctx context.Context, r slog.Record) error {
-	if strings.Contains(r.Message, ": Job errored") {
+	if ctx.Err() != nil || strings.Contains(r.Message, ": Job errored") {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)

@@ -173,6 +173,9 @@ func (f *Form) readFile(path string, in *input, bad *faults, found func(*field, 
 	}
 	seen := map[string]bool{}
 	for _, p := range pairs {
+		if bad.count >= maxFaults {
+			return
+		}
 		x, named := f.find(p.key), false
 		if x == nil {
 			if y := f.find(strings.TrimSuffix(p.key, fileSuffix)); y != nil && y.fromFile() {

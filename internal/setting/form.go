@@ -159,7 +159,12 @@ func (x *field) problem(bad *flaw) *ra.Error {
 	}
 	var e *ra.Error
 	if !errors.As(bad.whole, &e) {
-		e = ra.Errorf(ra.Invalid, "%s is not accepted.", x.Label).WithRemedy("Enter another value.").WithCause(bad.whole)
+		return ra.Errorf(ra.Invalid, "%s is not accepted.", x.Label).WithRemedy("Enter another value.").WithCause(bad.whole)
+	}
+	if e.Field == x.Name { // the name is added where the problem is gathered
+		c := *e
+		c.Field = ""
+		return &c
 	}
 	return e
 }

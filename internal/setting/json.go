@@ -28,6 +28,9 @@ func FromJSON(d Describer, raw []byte) error {
 	return update(d, &bad, func(form *Form) {
 		seen := map[string]bool{}
 		for _, m := range members {
+			if bad.count >= maxFaults {
+				return
+			}
 			x := form.find(m.key)
 			switch {
 			case x == nil:

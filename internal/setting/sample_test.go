@@ -39,7 +39,7 @@ func (s *sample) Describe(f *Form) {
 	f.Text(&s.Name, "name", "Name").Required().MaxLength(10).Placeholder("main").Check(func(v string) error {
 		switch v {
 		case "taken":
-			return ra.Errorf(ra.Conflict, "This name is in use.").WithRemedy("Choose another name.")
+			return ra.Errorf(ra.Conflict, "This name is in use.").WithRemedy("Choose another name.").WithField("name")
 		case "odd":
 			return errors.New("inner detail")
 		}

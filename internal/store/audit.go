@@ -79,7 +79,10 @@ func (tx *Tx) appendAudit() error {
 		e.Seq, e.PrevHash = head.Seq+1, head.Hash
 		row := toAudit(e)
 		row.Hash = row.digest()
-		if err := tx.insert("audit", &row); err != nil {
+		if err := tx.insert("audit", &row); errors.Is(err, &ra.Error{Kind: ra.Conflict}) {
+			return ra.Errorf(ra.Internal, "The audit log does not end where it should, so nothing can be recorded.").
+				WithRemedy("Somebody changed the database: have chancery doctor check the audit log, or restore a backup.").WithCause(err)
+		} else if err != nil {
 			return err
 		}
 		e.Hash = row.Hash

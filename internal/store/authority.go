@@ -42,7 +42,7 @@ func (tx *Tx) CreateAuthority(a *ra.Authority) error {
 // UpdateAuthority stores every field of a.
 func (tx *Tx) UpdateAuthority(a *ra.Authority) error {
 	loaded := a.UpdatedAt
-	a.UpdatedAt = tx.Now
+	a.UpdatedAt = tx.after(loaded)
 	row := toAuthority(a)
 	return tx.replace("authorities", row.ID, loaded, &row)
 }

@@ -166,6 +166,7 @@ func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
 func (tx *Tx) DueCertificates(authority ra.AuthorityID, actions []ra.Action, limit int) ([]*ra.Certificate, error) {
 	w := &where{}
 	w.equal("authority_id", string(authority))
+	w.add("next_action <> ''")
 	among(w, "next_action", actions)
 	w.add("next_action_at <= ?", millis(tx.Now))
 	var rows []*certificateRow
@@ -179,7 +180,7 @@ func (tx *Tx) DueCertificates(authority ra.AuthorityID, actions []ra.Action, lim
 // purpose that are not past their end, newest first.
 func (tx *Tx) OwnCertificates(authority ra.AuthorityID, purpose ra.Purpose) ([]*ra.Certificate, error) {
 	var rows []*certificateRow
-	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT * FROM certificates WHERE authority_id = $1 AND purpose = $2 AND purpose <> '' AND not_after > $3 AND state IN ('valid', 'superseded') ORDER BY not_after DESC, id DESC",
+	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT * FROM certificates WHERE authority_id = $1 AND purpose = $2 AND purpose <> '' AND not_after > $3 AND state NOT IN ('on_hold', 'revoked', 'expired') ORDER BY not_after DESC, id DESC",
 		string(authority), string(purpose), millis(tx.Now))
 	if err != nil {
 		return nil, err
@@ -202,7 +203,8 @@ func (tx *Tx) RevokedBy(issuerHash string) ([]RevokedEntry, error) {
 		RevokedAt int64  `db:"revoked_at"`
 		Reason    int64  `db:"reason"`
 	}
-	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT serial, revoked_at, reason FROM certificates WHERE issuer_hash = $1 AND state IN ('revoked', 'on_hold') AND not_after >= $2 ORDER BY serial",
+	// The sum keeps SQLite from walking all issuers' certificates by not_after.
+	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT serial, revoked_at, reason FROM certificates WHERE issuer_hash = $1 AND state IN ('revoked', 'on_hold') AND not_after + 0 >= $2 ORDER BY serial",
 		issuerHash, millis(tx.Now))
 	if err != nil {
 		return nil, err
@@ -212,4 +214,11 @@ func (tx *Tx) RevokedBy(issuerHash string) ([]RevokedEntry, error) {
 		out[i] = RevokedEntry{r.Serial, instant(r.RevokedAt), ra.RevocationReason(r.Reason)}
 	}
 	return out, nil
+}
+
+// CountOwn counts the server's own certificates of an authority for a purpose,
+// ended ones included.
+func (tx *Tx) CountOwn(authority ra.AuthorityID, purpose ra.Purpose) (n int, err error) {
+	err = tx.x.GetContext(tx.ctx, &n, "SELECT count(*) FROM certificates WHERE authority_id = $1 AND purpose = $2", string(authority), string(purpose))
+	return n, err
 }

@@ -32,7 +32,7 @@ func (tx *Tx) CreateEndpoint(e *ra.Endpoint) error {
 // UpdateEndpoint stores every field of e.
 func (tx *Tx) UpdateEndpoint(e *ra.Endpoint) error {
 	loaded := e.UpdatedAt
-	e.UpdatedAt = tx.Now
+	e.UpdatedAt = tx.after(loaded)
 	row := toEndpoint(e)
 	return tx.replace("endpoints", row.ID, loaded, &row)
 }

@@ -63,7 +63,7 @@ func (tx *Tx) UpdateGroup(g *ra.Group) error {
 			WithRemedy("Choose a parent outside of this group.")
 	}
 	loaded := g.UpdatedAt
-	g.Path, g.UpdatedAt = path, tx.Now
+	g.Path, g.UpdatedAt = path, tx.after(loaded)
 	row := toGroup(g)
 	if err := tx.replace("groups", row.ID, loaded, &row); err != nil {
 		return err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"strings"
 
 	"chancery/internal/ra"
 )
@@ -76,5 +77,17 @@ func (tx *Tx) Issuers(authority ra.AuthorityID) ([]Issuer, error) {
 func (tx *Tx) IssuerByHash(spkiHash string) (Issuer, error) {
 	var row issuerRow
 	err := tx.look("issuers", &row, "spki_hash = $1 ORDER BY position, created_at DESC, fingerprint LIMIT 1", spkiHash)
+	return row.issuer(), err
+}
+
+// IssuerByPrefix loads the certificate of an issuer's key by the first digits
+// of its hex SHA-256, at least 16 of them, as addresses of CRLs have them.
+func (tx *Tx) IssuerByPrefix(prefix string) (Issuer, error) {
+	if len(prefix) < 16 || len(prefix) > 64 || strings.Trim(prefix, "0123456789abcdef") != "" {
+		return Issuer{}, notFound("issuers")
+	}
+	var row issuerRow
+	err := tx.look("issuers", &row, "spki_hash >= $1 AND spki_hash <= $2 ORDER BY position, created_at DESC, fingerprint LIMIT 1",
+		prefix, prefix+strings.Repeat("f", 64-len(prefix)))
 	return row.issuer(), err
 }

@@ -59,8 +59,8 @@ func (tx *Tx) FindObligations(f ObligationFilter) ([]ra.ObligationRow, string, e
 func (tx *Tx) NextDue() (time.Time, error) {
 	var at int64
 	err := tx.x.GetContext(tx.ctx, &at, `SELECT coalesce(min(at), 0) FROM (
-		SELECT min(next_action_at) AS at FROM requests WHERE next_action <> ''
-		UNION ALL SELECT min(next_action_at) AS at FROM certificates WHERE next_action <> '') AS due WHERE at IS NOT NULL`)
+		SELECT * FROM (SELECT next_action_at AS at FROM requests WHERE next_action <> '' ORDER BY next_action_at LIMIT 1) AS r
+		UNION ALL SELECT * FROM (SELECT next_action_at AS at FROM certificates WHERE next_action <> '' ORDER BY next_action_at LIMIT 1) AS c) AS due`)
 	return instant(at), err
 }
 
@@ -78,7 +78,7 @@ func (tx *Tx) ExpiryCalendar(groups []ra.GroupID, days int) ([]ExpiryBucket, err
 	const day = int64(24 * time.Hour / time.Millisecond)
 	now := millis(tx.Now)
 	w := &where{}
-	w.add("state IN ('valid', 'on_hold')")
+	w.add("state NOT IN ('superseded', 'revoked', 'expired')") // so that not_after leads the way
 	w.add("not_after >= ?", now)
 	w.add("not_after < ?", now+int64(days)*day)
 	within(w, "group_id", groups)

@@ -96,16 +96,16 @@ func (w *where) contains(s string, columns ...string) {
 // escape follows a LIKE whose pattern came from like or starting.
 const escape = ` ESCAPE '\'`
 
-var literal = strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "\x00", "")
+// like makes a pattern that finds s anywhere in folded text.
+func like(s string) string { return "%" + starting(ra.Fold(s)) }
 
-// like makes a pattern that finds s anywhere in folded text. Nothing in s is a
+// starting makes a pattern for texts that begin with s. Nothing in s is a
 // wildcard.
-func like(s string) string {
-	return "%" + literal.Replace(strings.ToValidUTF8(ra.Fold(s), "")) + "%"
+func starting(s string) string {
+	const maxBytes = 10_000 // SQLite refuses patterns beyond 50,000
+	s = strings.ToValidUTF8(s[:min(len(s), maxBytes)], "")
+	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "\x00", "").Replace(s) + "%"
 }
-
-// starting makes a pattern for texts that begin with s.
-func starting(s string) string { return literal.Replace(s) + "%" }
 
 // sql completes a statement with the conditions and numbers its arguments.
 func (w *where) sql(head string) (string, []any) {

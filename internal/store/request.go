@@ -151,6 +151,7 @@ func (tx *Tx) FindRequests(f RequestFilter) ([]*ra.Request, string, error) {
 func (tx *Tx) DueRequests(authority ra.AuthorityID, actions []ra.Action, limit int) ([]*ra.Request, error) {
 	w := &where{}
 	w.equal("authority_id", string(authority))
+	w.add("next_action <> ''")
 	among(w, "next_action", actions)
 	w.add("next_action_at <= ?", millis(tx.Now))
 	var rows []*requestRow

@@ -124,6 +124,15 @@ func (tx *Tx) replace(table, id string, loaded time.Time, row any) error {
 	return tx.update(table, row)
 }
 
+// after gives Tx.Now, or the next millisecond after loaded: every replacement
+// of a row must be seen by the next.
+func (tx *Tx) after(loaded time.Time) time.Time {
+	if next := loaded.Add(time.Millisecond); next.After(tx.Now) {
+		return next
+	}
+	return tx.Now
+}
+
 // get loads one row; inside Write the row is locked until the end.
 func (tx *Tx) get(table string, row any, where string, args ...any) error {
 	return tx.load(table, row, tx.e.lockRow, where, args...)

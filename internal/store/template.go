@@ -40,7 +40,7 @@ func (tx *Tx) CreateTemplate(t *ra.Template) error {
 // UpdateTemplate stores every field of t; Revision is the caller's to raise.
 func (tx *Tx) UpdateTemplate(t *ra.Template) error {
 	loaded := t.UpdatedAt
-	t.UpdatedAt = tx.Now
+	t.UpdatedAt = tx.after(loaded)
 	row := toTemplate(t)
 	return tx.replace("templates", row.ID, loaded, &row)
 }

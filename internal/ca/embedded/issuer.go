@@ -122,20 +122,37 @@ func newIssuer(chain []*x509.Certificate, key crypto.Signer) (*issuer, error) {
 	if err := checkCA(cert); err != nil {
 		return nil, err
 	}
-	i := &issuer{cert: cert, chain: chain, hash: spkiHash(cert), signer: s}
-	id := cert.SubjectKeyId
-	if len(id) == 0 {
-		// A superior that wrote none leaves the choice to us (RFC 5280 §4.2.1.1).
-		if id, err = pkixmsg.SubjectKeyID(cert.RawSubjectPublicKeyInfo, pkixmsg.KeyIDSHA1); err != nil {
-			return nil, refusedSetting(err)
-		}
+	if cert, err = completed(cert); err != nil {
+		return nil, err
 	}
+	return &issuer{cert: cert, chain: chain, hash: spkiHash(cert), keyIDExtension: authorityKeyID(cert.SubjectKeyId), signer: s}, nil
+}
+
+// authorityKeyID names the key that signs (RFC 5280 §4.2.1.1).
+func authorityKeyID(id []byte) pkixmsg.Extension {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.Tag(0).ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(id) })
 	})
-	i.keyIDExtension = pkixmsg.Extension{OID: oidAuthorityKeyID, Value: b.BytesOrPanic()}
-	return i, nil
+	return pkixmsg.Extension{OID: oidAuthorityKeyID, Value: b.BytesOrPanic()}
+}
+
+// completed fills in what an old superior may have left out, so that nobody
+// after this has to ask: without a key identifier the choice is ours (RFC 5280
+// §4.2.1.1), and without key usage everything is allowed (§4.2.1.3).
+func completed(cert *x509.Certificate) (*x509.Certificate, error) {
+	full := *cert
+	if full.KeyUsage == 0 {
+		full.KeyUsage = caUsage
+	}
+	if len(full.SubjectKeyId) == 0 {
+		id, err := pkixmsg.SubjectKeyID(cert.RawSubjectPublicKeyInfo, pkixmsg.KeyIDSHA1)
+		if err != nil {
+			return nil, refusedSetting(err)
+		}
+		full.SubjectKeyId = id
+	}
+	return &full, nil
 }
 
 // checkCA asks what a certificate needs to sign leaves and CRLs.

@@ -144,7 +144,9 @@ func (s *Settings) makeCA(env ca.Env, name pkixmsg.Name, pub crypto.PublicKey, y
 		if c.issuer, err = name.DER(); err != nil {
 			return nil, refusedSetting(err)
 		}
-		c.extensions = []pkixmsg.Extension{id, constraints(true, 1), usage}
+		// The RFC lets a root leave the authority key identifier out; with it, a
+		// root looks the same to every program.
+		c.extensions = []pkixmsg.Extension{id, authorityKeyID(id.Value[2:]), constraints(true, 1), usage}
 	} else {
 		in.Issuer, c.issuer = parent.cert, parent.cert.RawSubject
 		if c.notBefore.Before(parent.cert.NotBefore) {

@@ -44,15 +44,6 @@ func (c *Connector) Issuers() []*x509.Certificate {
 	return list
 }
 
-// SignCRL signs the CRL of the present issuing certificate.
-func (c *Connector) SignCRL(ctx context.Context, o ca.CRLOrder) ([]byte, error) {
-	i, err := c.issuing()
-	if err != nil {
-		return nil, err
-	}
-	return c.SignCRLFor(ctx, i.hash, o)
-}
-
 // SignCRLFor signs the CRL of one of Issuers, named by the SHA-256 of its
 // SubjectPublicKeyInfo in hex (RFC 5280 §5). NotFound when its key is not here,
 // Invalid for an order without a number or with times out of order.

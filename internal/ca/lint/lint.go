@@ -21,6 +21,7 @@ package lint
 
 import (
 	"crypto/x509"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -65,8 +66,8 @@ type Linter struct {
 }
 
 // Check reads a DER TBSCertificate. A certificate that breaks a rule is
-// ra.RefusedByCA with Retry Never, its message naming the first rule and its
-// Details all of them. Warnings are rules of good practice that do not stop the
+// ra.RefusedByCA with Retry Never; the message names the first rule, and when
+// there are several Details has them all. Warnings are rules of good practice that do not stop the
 // signature; zlint's come with the first certificate of a shape only.
 func (l *Linter) Check(tbs []byte, in Intent) (warnings []Finding, err error) {
 	cert, bad := parse(tbs)
@@ -110,17 +111,16 @@ func (l *Linter) learn(s shape) {
 // refuse joins findings into the one error type.
 func refuse(broken []Finding) error {
 	first := broken[0]
-	e := ra.Errorf(ra.RefusedByCA, "The certificate was not signed because it would break a rule: %s", first.Message).
+	more := ""
+	if n := len(broken) - 1; n > 0 {
+		more = fmt.Sprintf(", and %d more", n)
+	}
+	e := ra.Errorf(ra.RefusedByCA, "The certificate was not signed: %s (rule %s%s).", strings.TrimSuffix(first.Message, "."), first.Rule, more).
 		WithRemedy("%s", first.Remedy).WithRetry(ra.Never)
-	if len(broken) == 1 {
-		e.Details = []*ra.Error{{Kind: ra.RefusedByCA, Field: first.Rule, Message: first.Message, Remedy: first.Remedy}}
-		return e
+	if more != "" {
+		for _, f := range broken {
+			e.Details = append(e.Details, &ra.Error{Kind: ra.RefusedByCA, Field: f.Rule, Message: f.Message, Remedy: f.Remedy})
+		}
 	}
-	rules := make([]string, len(broken))
-	for i, f := range broken {
-		rules[i] = f.Rule
-		e.Details = append(e.Details, &ra.Error{Kind: ra.RefusedByCA, Field: f.Rule, Message: f.Message, Remedy: f.Remedy})
-	}
-	e.Message += " All rules: " + strings.Join(rules, ", ") + "."
 	return e
 }

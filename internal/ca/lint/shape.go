@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 
@@ -92,5 +93,6 @@ func keyShape(spki cryptobyte.String) []byte {
 	if !spki.ReadASN1(&body, cbasn1.SEQUENCE) || !body.ReadASN1Element(&algorithm, cbasn1.SEQUENCE) {
 		return nil
 	}
-	return binary.BigEndian.AppendUint32([]byte(algorithm), uint32(len(body)))
+	// A copy: appending to a part of the TBS would write over what follows it.
+	return binary.BigEndian.AppendUint32(bytes.Clone(algorithm), uint32(len(body)))
 }

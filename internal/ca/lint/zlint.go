@@ -46,8 +46,8 @@ var registry = sync.OnceValues(func() (zlints.Registry, error) {
 	return zlints.GlobalRegistry().Filter(zlints.FilterOptions{IncludeSources: sources, ExcludeNames: leftOut})
 })
 
-// runZLint signs the TBS with a throw-away key and asks zlint. Errors are
-// ra.Internal: an algorithm we do not know, or a certificate zlint cannot read.
+// runZLint signs the TBS with a throw-away key and asks zlint. The error is
+// RefusedByCA for a certificate zlint cannot read, else ra.Internal.
 func runZLint(c *tbs) (broken, warnings []Finding, err error) {
 	rules, err := registry()
 	if err != nil {
@@ -59,7 +59,8 @@ func runZLint(c *tbs) (broken, warnings []Finding, err error) {
 	}
 	cert, err := zx509.ParseCertificate(der)
 	if err != nil {
-		return []Finding{{"zlint_reads_it", "it cannot be read back by a second program.", internalRemedy}}, nil, nil
+		return nil, nil, ra.Errorf(ra.RefusedByCA, "The certificate was not signed, because a second program cannot read it.").
+			WithRemedy(internalRemedy).WithCause(err).WithRetry(ra.Never)
 	}
 	for name, result := range zlint.LintCertificateEx(cert, rules).Results {
 		if result.Status < zlints.Warn {

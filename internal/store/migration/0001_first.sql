@@ -55,6 +55,7 @@ CREATE TABLE devices (
 CREATE UNIQUE INDEX devices_identity ON devices (organization_id, platform_id);
 CREATE INDEX devices_group ON devices (group_id, id);
 CREATE INDEX devices_user ON devices (user_id);
+CREATE INDEX devices_platform ON devices (platform, group_id);
 CREATE INDEX devices_name ON devices (name_folded, id);
 
 CREATE TABLE authorities (
@@ -171,7 +172,7 @@ CREATE TABLE requests (
     CHECK (next_action = '' OR next_action_at > 0),
     CHECK (state <> 'issued' OR certificate_id <> '')
 );
-CREATE INDEX requests_due ON requests (authority_id, next_action, next_action_at) WHERE next_action <> '';
+CREATE INDEX requests_due ON requests (authority_id, next_action_at, id) WHERE next_action <> '';
 CREATE INDEX requests_waiting ON requests (next_action_at, id) WHERE next_action <> '';
 CREATE INDEX requests_renews ON requests (renews) WHERE next_action <> '';
 CREATE INDEX requests_state ON requests (state, id);
@@ -230,18 +231,20 @@ CREATE TABLE certificates (
 );
 CREATE UNIQUE INDEX certificates_identity ON certificates (serial, issuer_hash);
 CREATE UNIQUE INDEX certificates_request ON certificates (request_id) WHERE request_id <> '';
-CREATE INDEX certificates_due ON certificates (authority_id, next_action, next_action_at) WHERE next_action <> '';
+CREATE INDEX certificates_due ON certificates (authority_id, next_action_at, id) WHERE next_action <> '';
 CREATE INDEX certificates_waiting ON certificates (next_action_at, id) WHERE next_action <> '';
-CREATE INDEX certificates_not_after ON certificates (not_after, id);
-CREATE INDEX certificates_state ON certificates (state, not_after, id);
+-- The further columns of the next two spare counts a look at the rows.
+CREATE INDEX certificates_not_after ON certificates (not_after, id, state, authority_id, next_action);
+CREATE INDEX certificates_state ON certificates (state, id, purpose, group_id);
+CREATE INDEX certificates_state_not_after ON certificates (state, not_after, id);
 CREATE INDEX certificates_subject ON certificates (subject_folded, id);
 CREATE INDEX certificates_device ON certificates (device_id, id);
 CREATE INDEX certificates_user ON certificates (user_id, id);
 CREATE INDEX certificates_template ON certificates (template_id, id);
 CREATE INDEX certificates_spki ON certificates (spki_hash);
 CREATE INDEX certificates_fingerprint ON certificates (fingerprint);
-CREATE INDEX certificates_own ON certificates (authority_id, purpose) WHERE purpose <> '';
-CREATE INDEX certificates_revoked ON certificates (issuer_hash, state) WHERE state IN ('revoked', 'on_hold');
+CREATE INDEX certificates_own ON certificates (authority_id, purpose, not_after, id) WHERE purpose <> '';
+CREATE INDEX certificates_revoked ON certificates (issuer_hash, serial) WHERE state IN ('revoked', 'on_hold');
 
 -- The certificates of authorities: issuers, roots, predecessors.
 CREATE TABLE issuers (
@@ -345,6 +348,7 @@ CREATE TABLE audit (
     hash      TEXT NOT NULL
 );
 CREATE INDEX audit_object ON audit (object, seq);
+CREATE INDEX audit_related ON audit (related, seq);
 CREATE INDEX audit_actor ON audit (actor_id, seq);
 CREATE INDEX audit_code ON audit (code, seq);
 

@@ -36,7 +36,7 @@ func Encrypt(content []byte, cipher OID, to Recipient) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return contentInfo(OIDEnvelopedData, func(b *cryptobyte.Builder) {
+	return contentInfo(oidEnvelopedData, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(version)
 			b.AddASN1(cbasn1.SET, info)

@@ -70,7 +70,7 @@ type PasswordRecipient struct {
 // them; for those it knows, IV and length are checked here, where both are
 // still public.
 func ParseEnvelopedData(b []byte, l Limits) (*EnvelopedData, error) {
-	body, err := readContentInfo(b, OIDEnvelopedData, l)
+	body, err := readContentInfo(b, oidEnvelopedData, l)
 	if err != nil {
 		return nil, err
 	}

@@ -247,7 +247,7 @@ func TestOneAnswer(t *testing.T) {
 		"refusing key":     decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { return nil, errors.New("HSM says why") }),
 		"short key":        decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { return make([]byte, 8), nil }),
 		"long key":         decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { return make([]byte, 32), nil }),
-		"wrong key":        decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { return make([]byte, 16), nil }),
+		"wrong key":        decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { k := make([]byte, 16); rand.Read(k); return k, nil }),
 		"no key, no error": decrypterFunc(func(crypto.DecrypterOpts) ([]byte, error) { return nil, nil }),
 	} {
 		// One random key in 256 happens to leave valid padding.

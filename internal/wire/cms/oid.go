@@ -18,14 +18,14 @@ type OID string
 // Content types (RFC 5652 §4, §5, §6).
 var (
 	OIDData          = MustOID("1.2.840.113549.1.7.1")
-	OIDSignedData    = MustOID("1.2.840.113549.1.7.2")
-	OIDEnvelopedData = MustOID("1.2.840.113549.1.7.3")
+	oidSignedData    = MustOID("1.2.840.113549.1.7.2")
+	oidEnvelopedData = MustOID("1.2.840.113549.1.7.3")
 )
 
 // Signed attributes (RFC 5652 §11).
 var (
-	OIDContentType   = MustOID("1.2.840.113549.1.9.3")
-	OIDMessageDigest = MustOID("1.2.840.113549.1.9.4")
+	oidContentType   = MustOID("1.2.840.113549.1.9.3")
+	oidMessageDigest = MustOID("1.2.840.113549.1.9.4")
 	OIDSigningTime   = MustOID("1.2.840.113549.1.9.5")
 )
 

@@ -58,7 +58,7 @@ func Sign(o SignOptions) ([]byte, error) {
 		return nil, fmt.Errorf("cms: sign: %w", err)
 	}
 
-	return contentInfo(OIDSignedData, func(b *cryptobyte.Builder) {
+	return contentInfo(oidSignedData, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(1)
 			b.AddASN1(cbasn1.SET, digest.add)
@@ -87,8 +87,8 @@ func (o *SignOptions) contentAttributes() (Attributes, error) {
 	OIDData.add(&contentType)
 	digest.AddASN1OctetString(sum(o.Digest, o.Content))
 	list := Attributes{
-		{OIDContentType, contentType.BytesOrPanic()},
-		{OIDMessageDigest, digest.BytesOrPanic()},
+		{oidContentType, contentType.BytesOrPanic()},
+		{oidMessageDigest, digest.BytesOrPanic()},
 	}
 	if o.SigningTime.IsZero() {
 		return list, nil
@@ -128,7 +128,7 @@ func signatureAlgorithm(key crypto.PublicKey, h crypto.Hash) (AlgorithmIdentifie
 // certificates and CRLs, each one DER element (RFC 8894 §3.4). Either may be
 // empty.
 func Degenerate(certificates, crls [][]byte) ([]byte, error) {
-	return contentInfo(OIDSignedData, func(b *cryptobyte.Builder) {
+	return contentInfo(oidSignedData, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(1)
 			b.AddASN1(cbasn1.SET, func(*cryptobyte.Builder) {})

@@ -78,7 +78,7 @@ func ParseDegenerate(b []byte, l Limits) ([]*Certificate, [][]byte, error) {
 
 // readSignedData reads everything but the signers, which it returns unread.
 func readSignedData(b []byte, l Limits) (*SignedData, cryptobyte.String, error) {
-	body, err := readContentInfo(b, OIDSignedData, l)
+	body, err := readContentInfo(b, oidSignedData, l)
 	if err != nil {
 		return nil, nil, err
 	}

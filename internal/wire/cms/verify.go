@@ -45,13 +45,13 @@ func (sd *SignedData) Verify(cert *Certificate, p VerifyPolicy) error {
 		return err
 	}
 
-	value, _ := si.Attributes.Value(OIDContentType)
+	value, _ := si.Attributes.Value(oidContentType)
 	s := cryptobyte.String(value)
 	var contentType OID
 	if !readOID(&s, &contentType) || !s.Empty() || contentType != sd.ContentType {
 		return fmt.Errorf("%w: contentType attribute", ErrSignature)
 	}
-	value, _ = si.Attributes.Value(OIDMessageDigest)
+	value, _ = si.Attributes.Value(oidMessageDigest)
 	s = cryptobyte.String(value)
 	var digest cryptobyte.String
 	if !s.ReadASN1(&digest, cbasn1.OCTET_STRING) || !s.Empty() || !bytes.Equal(digest, sum(hash, sd.Content)) {

@@ -56,8 +56,12 @@ var pssHashes = map[string]signatureAlgorithm{
 // CheckSignature reports whether the request was signed with the key it holds.
 // ErrSignature covers a wrong signature as well as an algorithm that is unknown,
 // too old (MD5) or of another kind than the key. SHA-1 verifies; see
-// WeakSignature.
+// WeakSignature. An RSA key of more than 8192 bits is ErrKey before anything is
+// computed with it, since a stranger chooses the size and the work grows with it.
 func (c *CSR) CheckSignature() error {
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+		return CheckKey(key)
+	}
 	digest := c.RawTBS
 	if c.algorithm.hash != 0 {
 		h := c.algorithm.hash.New()

@@ -3,11 +3,13 @@ package pkixmsg
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"reflect"
 	"slices"
 	"strings"
@@ -117,6 +119,16 @@ func TestParseCSRWeakKeys(t *testing.T) {
 	wantKind(t, old.CheckSignature(), ErrSignature)
 	_, err = ParseCSR(testdata(t, "secp256k1.csr"))
 	wantKind(t, err, ErrKey)
+}
+
+// TestHugeKeyIsNotComputedWith builds a request with a modulus as large as fits.
+func TestHugeKeyIsNotComputedWith(t *testing.T) {
+	c, err := ParseCSR(testdata(t, "rsa-sha256.csr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.PublicKey = &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 400_000), E: 1<<31 - 1}
+	wantKind(t, c.CheckSignature(), ErrKey)
 }
 
 // TestSecretsStayOut prints a request every way a log might.

@@ -86,7 +86,10 @@ func Parse(b []byte, o Options) (*Message, error) {
 	if err := m.readAttributes(signed.Signer.Attributes); err != nil {
 		return nil, err
 	}
-	return m, m.readEnvelope(signed.Content, o.Limits)
+	if err := m.readEnvelope(signed.Content, o.Limits); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func signer(signed *cms.SignedData, allowed []*cms.Certificate) (*cms.Certificate, error) {
@@ -102,12 +105,13 @@ func signer(signed *cms.SignedData, allowed []*cms.Certificate) (*cms.Certificat
 }
 
 // readEnvelope reads the EnvelopedData that all requests and successful
-// replies have; failed and pending ones have nothing in its place.
+// replies have. Failed and pending ones should have nothing in its place, and
+// what they have is of no use.
 func (m *Message) readEnvelope(content []byte, l cms.Limits) error {
+	if m.Type == CertRep && m.Status != Success {
+		return nil
+	}
 	if len(content) == 0 {
-		if m.Type == CertRep && m.Status != Success {
-			return nil
-		}
 		return ErrNoContent
 	}
 	envelope, err := cms.ParseEnvelopedData(content, l)

@@ -391,7 +391,7 @@ func TestOpenIsSilent(t *testing.T) {
 		"no RA":               {good, nil},
 		"another RA":          {good, []scepmsg.RA{{Certificate: older, Key: cmstest.RSAKey(2)}}},
 		"another key":         {good, []scepmsg.RA{{Certificate: a.cert, Key: cmstest.RSAKey(2)}}},
-		"last block changed":  {damaged(1), []scepmsg.RA{a.ra()}},
+		"padding changed":     {damaged(17), []scepmsg.RA{a.ra()}},
 		"first block changed": {damaged(len(device.csr)/16*16 + 10), []scepmsg.RA{a.ra()}},
 		"not a PKCS #10":      {noise([]byte("hello")), []scepmsg.RA{a.ra()}},
 		"trailing octets":     {noise(append(bytes.Clone(device.csr), 0)), []scepmsg.RA{a.ra()}},

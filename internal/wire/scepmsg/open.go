@@ -25,6 +25,8 @@ type Content struct {
 }
 
 // IssuerAndSubject names a pending request by two Names, DER (RFC 8894 §3.3.3).
+// The RFC says the issuer is the CA; strongSwan names the RA. The transactionID
+// and the signer say better which request is meant.
 type IssuerAndSubject struct {
 	RawIssuer  []byte
 	RawSubject []byte

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"errors"
+	"fmt"
 
 	"chancery/internal/wire/cms"
 )
@@ -87,8 +88,8 @@ func ParseReply(b []byte, e Expect) (*Reply, error) {
 		return nil, ErrOpen
 	}
 	reply.Certificates, reply.CRLs, err = cms.ParseDegenerate(plain, e.Limits)
-	if err != nil {
-		return nil, err
+	if err != nil { // noise from a wrong key, or an odd server
+		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
 	}
 	if len(reply.Certificates) == 0 && len(reply.CRLs) == 0 {
 		return nil, ErrEmptyReply

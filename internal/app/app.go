@@ -1,0 +1,190 @@
+// Package app is the program as a value: a Config goes in, Start gives a
+// running server, Close ends it. It is the only place that knows every part
+// and joins them; tests, the quick start and the command line all start the
+// very same thing.
+//
+// The order of the start is the order of trust: the master key, the database
+// and its migrations, the job queue, the capabilities, what a first start must
+// make, and only then the listeners.
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"chancery/internal/audit"
+	"chancery/internal/authority"
+	caall "chancery/internal/ca/all"
+	"chancery/internal/enroll"
+	"chancery/internal/inventory"
+	"chancery/internal/job"
+	"chancery/internal/lifecycle"
+	"chancery/internal/ra"
+	"chancery/internal/seal"
+	"chancery/internal/signin"
+	"chancery/internal/store"
+)
+
+// App is the running program.
+type App struct {
+	Config      Config
+	Log         *slog.Logger
+	DB          *store.DB
+	Inventory   *inventory.Service
+	Authorities *authority.Service
+	Enroll      *enroll.Service
+	Lifecycle   *lifecycle.Service
+	Signin      *signin.Service
+	Audit       audit.Log
+
+	queue     *job.Queue
+	servers   []*http.Server
+	listeners []net.Listener
+	lock      *os.File
+	serving   sync.WaitGroup
+}
+
+// Open joins the parts on the data of cfg without listening and without
+// running jobs: what the command line does when no server runs there.
+func Open(ctx context.Context, cfg Config) (*App, error) {
+	cfg.settle()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, ra.Errorf(ra.Invalid, "The data folder cannot be made.").WithField("data").
+			WithRemedy("Choose a folder this account may write to.").WithCause(err)
+	}
+	a := &App{Config: cfg, Log: cfg.logger(os.Stderr)}
+	if err := a.join(ctx); err != nil {
+		return nil, errors.Join(err, a.closeParts())
+	}
+	return a, nil
+}
+
+// join opens the master key and the database and makes the capabilities.
+func (a *App) join(ctx context.Context) error {
+	var err error
+	if a.DB, err = store.Open(ctx, a.Config.Database, nil); err != nil {
+		return err
+	}
+	box, err := a.masterKey(ctx)
+	if err != nil {
+		return err
+	}
+	if a.queue, err = job.Open(ctx, a.DB, job.Options{Log: a.Log}); err != nil {
+		return err
+	}
+	if a.Config.PublicURL == "" {
+		a.Config.PublicURL = scheme(a.Config) + a.Config.Listen
+	}
+	a.Audit = audit.Log{DB: a.DB}
+	a.Authorities = &authority.Service{DB: a.DB, Box: box, Kinds: caall.Kinds(), Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Inventory = &inventory.Service{DB: a.DB, Now: time.Now, Log: a.Log, OnUnenrol: unenrolled, OnDelete: deleted}
+	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: time.Now, Log: a.Log}
+	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: time.Now, Log: a.Log}
+	a.Signin = &signin.Service{DB: a.DB, Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Enroll.Handle()
+	a.Lifecycle.Handle()
+	return a.prepare(ctx)
+}
+
+// masterKey opens the master key. It is made at the first start only: once the
+// database holds a sealed value, a missing key file is a loss and not a start.
+func (a *App) masterKey(ctx context.Context) (*seal.Box, error) {
+	path := a.Config.MasterKey
+	var sealed []string
+	if err := a.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		sealed, err = tx.SealedOwners()
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	if len(sealed) > 0 {
+		return seal.Open(path)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, ra.Errorf(ra.Invalid, "The folder of the master key cannot be made.").WithField("master_key").
+			WithRemedy("Choose a path this account may write to.").WithCause(err)
+	}
+	return seal.Create(path)
+}
+
+func scheme(c Config) string {
+	if c.Certificate != "" {
+		return "https://"
+	}
+	return "http://"
+}
+
+func unenrolled(tx *store.Tx, actor ra.Actor, d *ra.Device) error {
+	return lifecycle.RevokeForDevice(tx, actor, d.ID, "unenrolment")
+}
+
+func deleted(tx *store.Tx, actor ra.Actor, d *ra.Device) error {
+	return lifecycle.RevokeForDevice(tx, actor, d.ID, "deletion")
+}
+
+// Start opens the program and serves. The context bounds the start only; the
+// server runs until Close.
+func Start(ctx context.Context, cfg Config) (*App, error) {
+	cfg.settle()
+	lock, err := lockData(cfg.Data)
+	if err != nil {
+		return nil, err
+	}
+	// The listeners come first, so that the public URL is known even when the
+	// system chooses the port; nothing is accepted before everything is ready.
+	listeners, err := listen(&cfg)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	a, err := Open(ctx, cfg)
+	if err != nil {
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, errors.Join(err, lock.Close())
+	}
+	a.lock, a.listeners = lock, listeners
+	if err := a.queue.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, errors.Join(err, a.Close(ctx))
+	}
+	if err := a.serve(); err != nil {
+		return nil, errors.Join(err, a.Close(ctx))
+	}
+	return a, nil
+}
+
+// Close stops listening, lets running work end within the context, and closes
+// the database.
+func (a *App) Close(ctx context.Context) error {
+	var all error
+	for _, s := range a.servers {
+		if err := s.Shutdown(ctx); err != nil {
+			all = errors.Join(all, err, s.Close())
+		}
+	}
+	for _, l := range a.listeners {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			all = errors.Join(all, err)
+		}
+	}
+	a.serving.Wait()
+	return errors.Join(all, a.queue.Stop(ctx), a.closeParts())
+}
+
+func (a *App) closeParts() error {
+	var all error
+	if a.DB != nil {
+		all = a.DB.Close()
+	}
+	if a.lock != nil {
+		all = errors.Join(all, a.lock.Close())
+	}
+	return all
+}

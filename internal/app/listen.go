@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"chancery/internal/api"
+	"chancery/internal/door/pki"
+	"chancery/internal/ra"
+)
+
+// socketName is where the command line finds a running server, in the data
+// folder. Whoever may open the folder is the owner of the installation.
+const socketName = "chancery.sock"
+
+// lockData takes the data folder for one server.
+func lockData(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, ra.Errorf(ra.Invalid, "The data folder cannot be made.").WithField("data").
+			WithRemedy("Choose a folder this account may write to.").WithCause(err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, ra.Errorf(ra.Invalid, "The data folder cannot be used.").WithField("data").
+			WithRemedy("Give this account write access to it.").WithCause(err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, ra.Errorf(ra.Conflict, "Another server runs on this data folder.").WithField("data").
+			WithRemedy("Stop it first, or choose another folder with --data.").WithCause(err)
+	}
+	return f, nil
+}
+
+// listen opens the addresses of cfg and fills in what the system chose.
+func listen(cfg *Config) ([]net.Listener, error) {
+	open := func(field string, address *string) (net.Listener, error) {
+		l, err := net.Listen("tcp", *address)
+		if err != nil {
+			return nil, ra.Errorf(ra.Conflict, "The address %s cannot be listened on.", *address).WithField(field).
+				WithRemedy("Choose another address with --%s, or stop what uses it.", map[string]string{"listen": "listen", "device_listen": "device-listen"}[field]).WithCause(err)
+		}
+		*address = l.Addr().String()
+		return l, nil
+	}
+	main, err := open("listen", &cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	out := []net.Listener{main}
+	if cfg.DeviceListen != "" {
+		device, err := open("device_listen", &cfg.DeviceListen)
+		if err != nil {
+			return nil, errors.Join(err, main.Close())
+		}
+		out = append(out, device)
+	}
+	return out, nil
+}
+
+// serve starts the listeners: one for everything, or one for people and one
+// for devices, and the socket of the command line.
+func (a *App) serve() error {
+	people, devices := http.NewServeMux(), http.NewServeMux()
+	if len(a.listeners) == 1 {
+		devices = people
+	}
+	pkiDoor := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: time.Now}
+	pkiDoor.Register(devices)
+	a.registerDevices(devices)
+	a.registerPeople(people)
+	for _, mux := range []*http.ServeMux{people, devices}[:len(a.listeners)] {
+		a.health(mux)
+	}
+	a.run(a.listeners[0], pkiDoor.Wrap(people), a.Config.Certificate, a.Config.Key)
+	if len(a.listeners) == 2 {
+		a.run(a.listeners[1], pkiDoor.Wrap(devices), "", "")
+	}
+	socket, err := a.openSocket()
+	if err != nil {
+		return err
+	}
+	a.listeners = append(a.listeners, socket)
+	a.run(socket, api.Trusted(a.api().Handler(), localActor()), "", "")
+	return nil
+}
+
+func (a *App) openSocket() (net.Listener, error) {
+	path := filepath.Join(a.Config.Data, socketName)
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, err // the folder is locked for us, so what is left there is stale
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, ra.Errorf(ra.Invalid, "The socket for the command line cannot be opened in the data folder.").WithField("data").
+			WithRemedy("Use a folder with a shorter path on a local disk.").WithCause(err)
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+// run serves one listener until Close. The timeouts keep slow clients from
+// holding connections: no request takes longer than a call to an authority.
+func (a *App) run(l net.Listener, h http.Handler, certificate, key string) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 3 * time.Minute,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	a.servers = append(a.servers, s)
+	a.serving.Go(func() {
+		var err error
+		if certificate != "" {
+			err = s.ServeTLS(l, certificate, key)
+		} else {
+			err = s.Serve(l)
+		}
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.Log.Error("listener ended", "address", l.Addr(), "error", err)
+		}
+	})
+}
+
+// health answers /healthz (the process lives) and /readyz (it can work).
+func (a *App) health(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		if err := a.DB.Ping(ctx); err != nil {
+			a.Log.Error("not ready", "error", err)
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		w.Write([]byte("ready\n"))
+	})
+}
+
+func localActor() ra.Actor {
+	return ra.Actor{Kind: ra.ActorLocal, Name: "local", Via: "cli", Grants: []ra.Grant{{Role: ra.RoleOwner}}}
+}

@@ -1,0 +1,32 @@
+// Package all lists every kind of authority this program knows, in the order
+// people choose from. A new kind is one line here. Nobody but the program's
+// wiring imports it.
+package all
+
+import (
+	"slices"
+	"sync"
+
+	"chancery/internal/ca"
+	"chancery/internal/ca/embedded"
+)
+
+// kinds is made once, because a kind may keep what its connectors learn.
+var kinds = sync.OnceValue(func() []ca.Kind {
+	return []ca.Kind{
+		embedded.Kind(),
+	}
+})
+
+// Kinds lists the kinds in display order.
+func Kinds() []ca.Kind { return slices.Clone(kinds()) }
+
+// ByID gives the kind of an ID; ok is false when there is none.
+func ByID(id string) (kind ca.Kind, ok bool) {
+	for _, k := range kinds() {
+		if k.ID == id {
+			return k, true
+		}
+	}
+	return ca.Kind{}, false
+}

@@ -1,0 +1,239 @@
+package lifecycle
+
+import (
+	"context"
+	"crypto/x509"
+	"slices"
+	"strings"
+	"time"
+
+	"chancery/internal/access"
+	"chancery/internal/audit"
+	"chancery/internal/ca"
+	"chancery/internal/ra"
+	"chancery/internal/store"
+)
+
+// confirmLease is how long an inline call to the authority has before the
+// sweep takes the confirmation up.
+const confirmLease = 2 * time.Minute
+
+// Revoke revokes a certificate for a reason of RFC 5280 §5.3.1, or puts it on
+// hold with ra.CertificateHold, or takes it off hold with ra.RemoveFromCRL.
+// The change counts at once here; the authority is told inline, and again
+// until it confirms. Revoking what is revoked already changes nothing.
+func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string) (*ra.Certificate, error) {
+	if len(comment) > 512 {
+		return nil, ra.Errorf(ra.Invalid, "The comment is longer than 512 characters.").WithField("comment").WithRemedy("Shorten it.")
+	}
+	var c *ra.Certificate
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if c, err = tx.Certificate(id); err != nil {
+			return err
+		}
+		return access.CheckGroup(tx, actor, access.Revoke, c.GroupID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.Authorities.Open(ctx, c.AuthorityID)
+	if err != nil {
+		return nil, err
+	}
+	revoker, ok := o.Connector.(ca.Revoker)
+	if !ok {
+		return nil, ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", o.Authority.Name).
+			WithRemedy("Revoke the certificate at the authority itself; it is watched until it expires.")
+	}
+	if hold := reason == ra.CertificateHold || reason == ra.RemoveFromCRL; hold && !slices.Contains(revoker.Reasons(), ra.CertificateHold) {
+		return nil, ra.Errorf(ra.Invalid, "The authority %q knows no hold.", o.Authority.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
+	}
+	changed := false
+	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		c, changed, err = revoke(tx, actor, id, reason, comment)
+		return err
+	})
+	if err != nil || !changed {
+		return c, err
+	}
+	return s.confirm(ctx, c)
+}
+
+// revoke changes the row: state, time, reason, and the obligation to tell the
+// authority.
+func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string) (c *ra.Certificate, changed bool, err error) {
+	if c, err = tx.Certificate(id); err != nil {
+		return nil, false, err
+	}
+	code, message := audit.CertificateRevoked, "Revoked: "+c.Subject
+	switch {
+	case c.State == ra.Expired:
+		return nil, false, ra.Errorf(ra.Conflict, "The certificate has expired; there is nothing left to revoke.").WithRemedy("Leave it.")
+	case c.State == ra.Revoked:
+		if reason == ra.RemoveFromCRL || reason == ra.CertificateHold {
+			return nil, false, ra.Errorf(ra.Conflict, "The certificate is revoked for good.").WithRemedy("Issue a new one.")
+		}
+		return c, false, nil
+	case reason == ra.RemoveFromCRL && c.State != ra.OnHold:
+		return nil, false, ra.Errorf(ra.Conflict, "The certificate is not on hold.").WithRemedy("Only a hold can be lifted.")
+	case reason == ra.RemoveFromCRL:
+		code, message = audit.CertificateUnheld, "Taken off hold: "+c.Subject
+		c.State, c.RevokedAt = ra.Valid, time.Time{}
+		if c.RenewedBy != "" {
+			c.State = ra.Superseded
+		}
+	case reason == ra.CertificateHold && c.State == ra.OnHold:
+		return c, false, nil
+	case reason == ra.CertificateHold:
+		code, message = audit.CertificateHeld, "Put on hold: "+c.Subject
+		c.State, c.RevokedAt = ra.OnHold, tx.Now
+	default:
+		if c.State != ra.OnHold {
+			c.RevokedAt = tx.Now
+		}
+		c.State = ra.Revoked
+	}
+	c.Reason = reason
+	if reason == ra.RemoveFromCRL {
+		c.Reason = ra.Unspecified
+	}
+	c.Obligation = ra.Obligation{Action: ra.ActionRevoke, At: tx.Now.Add(confirmLease), Deadline: tx.Now.Add(time.Hour)}
+	if err := tx.UpdateCertificate(c); err != nil {
+		return nil, false, err
+	}
+	if err := tx.MarkCRLStale(c.AuthorityID); err != nil {
+		return nil, false, err
+	}
+	return c, true, audit.Record(tx, audit.Entry{Code: code, Actor: actor, Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),
+		Message: message, Details: map[string]any{"reason": reason.String(), "comment": comment, "serial": c.Serial}})
+}
+
+// confirm tells the authority what the row says and, when it agrees, gives the
+// certificate its next obligation.
+func (s *Service) confirm(ctx context.Context, c *ra.Certificate) (*ra.Certificate, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	callErr := s.tell(ctx, c)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		fresh, err := tx.Certificate(c.ID)
+		if err != nil {
+			return err
+		}
+		if fresh.Action != ra.ActionRevoke || fresh.State != c.State {
+			c = fresh // somebody changed it meanwhile: that change confirms itself
+			return nil
+		}
+		c = fresh
+		if callErr != nil {
+			e := ra.AsError(callErr)
+			c.Attempts, c.LastError = c.Attempts+1, strings.TrimSpace(e.Message+" "+e.Remedy)
+			c.At = tx.Now.Add(retry(c.Attempts))
+			return tx.UpdateCertificate(c)
+		}
+		c.Obligation, err = s.afterwards(tx, c)
+		if err != nil {
+			return err
+		}
+		return tx.UpdateCertificate(c)
+	})
+	if callErr != nil {
+		s.Log.Warn("the authority has not confirmed a revocation yet", "certificate", c.ID, "error", callErr)
+	}
+	return c, err
+}
+
+// afterwards is the obligation of a certificate whose state is known at the
+// authority.
+func (s *Service) afterwards(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
+	switch c.State {
+	case ra.Revoked, ra.Expired:
+		return ra.Obligation{}, nil
+	case ra.Valid:
+		return dutyOf(tx, c)
+	}
+	return ra.Obligation{Action: ra.ActionExpire, At: c.NotAfter, Deadline: c.NotAfter.Add(24 * time.Hour)}, nil
+}
+
+func (s *Service) tell(ctx context.Context, c *ra.Certificate) error {
+	o, err := s.Authorities.Open(ctx, c.AuthorityID)
+	if err != nil {
+		return err
+	}
+	revoker, ok := o.Connector.(ca.Revoker)
+	if !ok {
+		return ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", o.Authority.Name).WithRemedy("Revoke the certificate at the authority itself.")
+	}
+	cert, err := x509.ParseCertificate(c.DER)
+	if err != nil {
+		return err
+	}
+	reason := c.Reason
+	switch c.State {
+	case ra.Valid, ra.Superseded:
+		reason = ra.RemoveFromCRL
+	case ra.OnHold:
+		reason = ra.CertificateHold
+	}
+	if reason != ra.RemoveFromCRL && !slices.Contains(revoker.Reasons(), reason) {
+		reason = ra.Unspecified
+	}
+	at := c.RevokedAt
+	if at.IsZero() {
+		at = s.Now()
+	}
+	return o.Do(ctx, func(ca.Connector) error {
+		return revoker.Revoke(ctx, ca.Revocation{Certificate: cert, Handle: s.handleOf(ctx, c), Reason: reason, At: at})
+	})
+}
+
+// handleOf gives the authority's own name for the request that issued c.
+func (s *Service) handleOf(ctx context.Context, c *ra.Certificate) (handle string) {
+	if c.RequestID == "" {
+		return ""
+	}
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		r, err := tx.Request(c.RequestID)
+		if err == nil {
+			handle = r.Handle
+		}
+		return err
+	})
+	if err != nil {
+		s.Log.Warn("request of a certificate cannot be read", "certificate", c.ID, "error", err)
+	}
+	return handle
+}
+
+// RevokeForDevice revokes what a device holds because of an event that its
+// templates name ("unenrolment", "deletion"), in the caller's transaction; the
+// sweep tells the authorities.
+func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event string) error {
+	held, _, err := tx.FindCertificates(store.CertificateFilter{Device: device, States: []ra.CertificateState{ra.Valid, ra.Superseded, ra.OnHold}, Page: store.Page{Limit: store.MaxPage}})
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		t, err := tx.Template(c.TemplateID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(t.Spec.RevokeOn, event) {
+			continue
+		}
+		changed, ok, err := revoke(tx, actor, c.ID, ra.CessationOfOperation, strings.ReplaceAll(event, "_", " "))
+		if err != nil {
+			return err
+		}
+		if ok {
+			changed.At = tx.Now
+			if err := tx.UpdateCertificate(changed); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// retry is the wait after the n-th failed attempt: a minute doubling up to six
+// hours.
+func retry(n int) time.Duration { return min(time.Minute<<min(max(n-1, 0), 10), 6*time.Hour) }

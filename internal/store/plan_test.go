@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "modernc.org/sqlite"
+
+	"chancery/internal/ra"
+)
+
+// explainer is a SQLite connection that notes how each statement is executed.
+type explainer struct {
+	driver.Conn
+	plan *[]string
+}
+
+type explainerConnector struct {
+	driver driver.Driver
+	dsn    string
+	plan   *[]string
+}
+
+func (c explainerConnector) Driver() driver.Driver { return c.driver }
+
+func (c explainerConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.dsn)
+	return explainer{conn, c.plan}, err
+}
+
+func (e explainer) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
+	return e.Conn.(driver.ConnBeginTx).BeginTx(ctx, o)
+}
+
+func (e explainer) QueryContext(ctx context.Context, q string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := e.explain(ctx, q, args); err != nil {
+		return nil, err
+	}
+	return e.Conn.(driver.QueryerContext).QueryContext(ctx, q, args)
+}
+
+func (e explainer) ExecContext(ctx context.Context, q string, args []driver.NamedValue) (driver.Result, error) {
+	if err := e.explain(ctx, q, args); err != nil {
+		return nil, err
+	}
+	return e.Conn.(driver.ExecerContext).ExecContext(ctx, q, args)
+}
+
+func (e explainer) explain(ctx context.Context, q string, args []driver.NamedValue) error {
+	rows, err := e.Conn.(driver.QueryerContext).QueryContext(ctx, "EXPLAIN QUERY PLAN "+q, args)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	line := make([]driver.Value, len(rows.Columns()))
+	for {
+		if err := rows.Next(line); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		*e.plan = append(*e.plan, line[slices.Index(rows.Columns(), "detail")].(string))
+	}
+}
+
+// What people and the planner ask all day must find its rows through an index
+// and in order, however many there are. Lists that are short by nature are not
+// here.
+func TestPlans(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "plan.db")
+	db, err := Open(t.Context(), "sqlite:"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var plan []string
+	pool := sql.OpenDB(explainerConnector{db.write.Driver(), sqliteDSN(path, "immediate"), &plan})
+	defer pool.Close()
+	pool.SetMaxOpenConns(1)
+	explained := &DB{engine: sqliteEngine, write: sqlx.NewDb(pool, "pgx"), now: time.Now}
+
+	// Where another index would do at first sight and be slow.
+	through := map[string]string{
+		"certificates by state":             "certificates_state (state=?)",
+		"certificates in a state by expiry": "certificates_state_not_after (state=?)",
+		"counts of the certificates":        "COVERING INDEX certificates_state",
+		"calendar of what ends":             "COVERING INDEX certificates_not_after (not_after>? AND not_after<?)",
+		"due certificates":                  "certificates_due (authority_id=? AND next_action_at<?)",
+		"due requests":                      "requests_due (authority_id=? AND next_action_at<?)",
+		"next due":                          "certificates_waiting",
+		"own certificates":                  "certificates_own",
+		"revoked":                           "certificates_revoked (issuer_hash=?)",
+		"audit of an object":                "MULTI-INDEX OR",
+	}
+	// Where few rows are left to be sorted.
+	sorted := map[string]bool{"calendar of what ends": true, "audit of an object": true}
+
+	now := time.Now()
+	groups := []ra.GroupID{"og_1"}
+	page := Page{After: "", Limit: 50}
+	for name, f := range map[string]func(*Tx) error{
+		"certificate by serial":       func(tx *Tx) error { _, err := tx.CertificateBySerial("a", "b"); return err },
+		"certificate by fingerprint":  func(tx *Tx) error { _, err := tx.CertificateByFingerprint("a"); return err },
+		"certificate by request":      func(tx *Tx) error { _, err := tx.CertificateByRequest("a"); return err },
+		"certificates":                certificates(CertificateFilter{}),
+		"certificates by group":       certificates(CertificateFilter{Groups: groups}),
+		"certificates by expiry":      certificates(CertificateFilter{Page: Page{Sort: "expires"}, ExpiresAfter: now, ExpiresBefore: now}),
+		"certificates by last expiry": certificates(CertificateFilter{Page: Page{Sort: "-expires"}}),
+		"certificates by subject":     certificates(CertificateFilter{Page: Page{Sort: "subject"}}),
+		"certificates by state":       certificates(CertificateFilter{States: []ra.CertificateState{ra.Valid}}),
+		"certificates in a state by expiry": certificates(CertificateFilter{States: []ra.CertificateState{ra.Valid},
+			Page: Page{Sort: "expires"}}),
+		"certificates of a device":     certificates(CertificateFilter{Device: "a"}),
+		"certificates of a user":       certificates(CertificateFilter{User: "a"}),
+		"certificates of a template":   certificates(CertificateFilter{Template: "a"}),
+		"due certificates":             func(tx *Tx) error { _, err := tx.DueCertificates("a", []ra.Action{ra.ActionRenew}, 10); return err },
+		"own certificates":             func(tx *Tx) error { _, err := tx.OwnCertificates("a", ra.PurposeOCSP); return err },
+		"revoked":                      func(tx *Tx) error { _, err := tx.RevokedBy("a"); return err },
+		"requests":                     requests(RequestFilter{}),
+		"requests by state":            requests(RequestFilter{States: []ra.RequestState{ra.AwaitingApproval}}),
+		"requests of a device":         requests(RequestFilter{Device: "a"}),
+		"request by transaction":       func(tx *Tx) error { _, err := tx.RequestByTransaction("a", "b"); return err },
+		"request by key":               func(tx *Tx) error { _, err := tx.RequestByKey("a"); return err },
+		"due requests":                 func(tx *Tx) error { _, err := tx.DueRequests("a", []ra.Action{ra.ActionIssue}, 10); return err },
+		"open requests":                func(tx *Tx) error { _, err := tx.OpenRequestsFor("a", "b"); return err },
+		"renewal request":              func(tx *Tx) error { _, err := tx.RenewalRequest("a"); return err },
+		"obligations":                  func(tx *Tx) error { _, _, err := tx.FindObligations(ObligationFilter{Page: page}); return err },
+		"obligations due":              func(tx *Tx) error { _, _, err := tx.FindObligations(ObligationFilter{DueBefore: now}); return err },
+		"next due":                     func(tx *Tx) error { _, err := tx.NextDue(); return err },
+		"devices":                      devices(DeviceFilter{}),
+		"devices by age":               devices(DeviceFilter{Page: Page{Sort: "-created"}}),
+		"device by identity":           func(tx *Tx) error { _, err := tx.DeviceByPlatformID("a", "b"); return err },
+		"users":                        func(tx *Tx) error { _, _, err := tx.FindUsers(UserFilter{}); return err },
+		"user by name":                 func(tx *Tx) error { _, err := tx.UserByName("a", "b"); return err },
+		"challenge by hash":            func(tx *Tx) error { _, err := tx.ChallengeByHash("a"); return err },
+		"use of a challenge":           func(tx *Tx) error { return tx.UseChallenge("a", "b") },
+		"release of a challenge":       func(tx *Tx) error { return tx.ReleaseChallenge("a") },
+		"sweep of challenges":          func(tx *Tx) error { _, err := tx.SweepChallenges(now); return err },
+		"sweep of messages":            func(tx *Tx) error { _, err := tx.SweepMessages(now); return err },
+		"sweep of sessions":            func(tx *Tx) error { _, err := tx.SweepSessions(); return err },
+		"message":                      func(tx *Tx) error { _, err := tx.Message("a", "b"); return err },
+		"token by hash":                func(tx *Tx) error { _, err := tx.TokenByHash("a"); return err },
+		"audit":                        entries(AuditFilter{}),
+		"audit of an actor":            entries(AuditFilter{Actor: "a"}),
+		"audit of a code":              entries(AuditFilter{Code: "certificate.issued"}),
+		"audit of an object":           entries(AuditFilter{Object: "a"}),
+		"check of the audit log":       func(tx *Tx) error { _, err := tx.VerifyAudit(nil); return err },
+		"deletion of sealed secrets":   func(tx *Tx) error { return tx.DeleteSealed("a", "") },
+		"deletion of a sealed secret":  func(tx *Tx) error { return tx.DeleteSealed("a", "b") },
+		"counts of the certificates":   func(tx *Tx) error { _, err := tx.CountCertificates(CertificateFilter{}); return err },
+		"counts of the devices":        func(tx *Tx) error { _, err := tx.CountDevices(nil); return err },
+		"counts of the requests":       func(tx *Tx) error { _, err := tx.CountRequests(nil); return err },
+		"calendar of what ends":        func(tx *Tx) error { _, err := tx.ExpiryCalendar(nil, 90); return err },
+		"certificates of an authority": certificates(CertificateFilter{Authority: "a"}),
+	} {
+		plan = nil
+		if err := explained.Write(t.Context(), f); err != nil && ra.KindOf(err) != ra.NotFound {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Logf("%s: %s", name, strings.Join(plan, "; "))
+		if len(plan) == 0 {
+			t.Errorf("%s: asked nothing", name)
+		}
+		for _, line := range plan {
+			scan := strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "USING") && line != "SCAN due" && line != "SCAN r" && line != "SCAN c"
+			sort := strings.Contains(line, "TEMP B-TREE FOR ORDER") && !sorted[name]
+			if scan || sort {
+				t.Errorf("%s: %s", name, line)
+			}
+			if want := through[name]; want != "" && !strings.Contains(strings.Join(plan, "; "), want) {
+				t.Errorf("%s: not through %s: %s", name, want, line)
+			}
+		}
+	}
+}
+
+func certificates(f CertificateFilter) func(*Tx) error {
+	return func(tx *Tx) error { _, _, err := tx.FindCertificates(f); return err }
+}
+
+func requests(f RequestFilter) func(*Tx) error {
+	return func(tx *Tx) error { _, _, err := tx.FindRequests(f); return err }
+}
+
+func devices(f DeviceFilter) func(*Tx) error {
+	return func(tx *Tx) error { _, _, err := tx.FindDevices(f); return err }
+}
+
+func entries(f AuditFilter) func(*Tx) error {
+	return func(tx *Tx) error { _, _, err := tx.Audit(f); return err }
+}
