@@ -76,7 +76,7 @@ func (a *App) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.queue, err = job.Open(ctx, a.DB, job.Options{Log: a.Log}); err != nil {
+	if a.queue, err = job.Open(ctx, a.DB, job.Options{Log: a.Log, Node: node(a.Config)}); err != nil {
 		return err
 	}
 	if a.Config.PublicURL == "" {
@@ -112,6 +112,20 @@ func (a *App) masterKey(ctx context.Context) (*seal.Box, error) {
 			WithRemedy("Choose a path this account may write to.").WithCause(err)
 	}
 	return seal.Create(path)
+}
+
+// node is a name of this server that is the same after a restart, so that it
+// takes its own unfinished jobs up again at once.
+func node(c Config) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "localhost"
+	}
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		data = c.Data
+	}
+	return host + ":" + data
 }
 
 func scheme(c Config) string {

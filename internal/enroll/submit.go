@@ -56,7 +56,9 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 		} else if ra.KindOf(err) != ra.NotFound {
 			return err
 		}
-		return s.intend(tx, actor, ask, p)
+		attempt, copied := *p, *p.request // this function may run again: leave what was prepared as it is
+		attempt.request, r = &copied, &copied
+		return s.intend(tx, actor, ask, &attempt)
 	})
 	if ra.KindOf(err) == ra.Conflict && ask.Key != "" {
 		// Another node wrote the same ask between our look and our insert.

@@ -179,7 +179,7 @@ func (r *reader) next() (row, error) {
 	out := row{line: line, cells: make(map[string]string, len(r.fields))}
 	for i, field := range r.fields {
 		if field != "" {
-			out.cells[field] = unguard(strings.Clone(record[i]))
+			out.cells[field] = unguard(record[i])
 		}
 		if !utf8.ValidString(record[i]) || strings.Contains(record[i], "\x00") {
 			out.fault = ra.Errorf(ra.Invalid, "The line is not text in UTF-8.").WithRemedy("Save the file as UTF-8.")

@@ -291,7 +291,7 @@ func TestDueRequestsAreTakenOnce(t *testing.T) {
 	})
 }
 
-func TestPostgresRowsAreLockedWhenLoaded(t *testing.T) {
+func TestRowsAreLockedWhenLoaded(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, c *clock) {
 		w := newWorld(t, db, c)
 		errs := together(10, func(int) error {
@@ -314,5 +314,49 @@ func TestPostgresRowsAreLockedWhenLoaded(t *testing.T) {
 			}
 			return err
 		})
+	})
+}
+
+// Two transactions that wait for each other on PostgreSQL both end well.
+func TestDeadlockIsTriedAgain(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		w := newWorld(t, db, c)
+		other := newDevice(w.unit.ID, c.Now())
+		write(t, db, func(tx *store.Tx) error { return tx.CreateDevice(other) })
+		pair := []ra.DeviceID{w.device.ID, other.ID}
+		errs := together(2, func(i int) error {
+			return db.Write(t.Context(), func(tx *store.Tx) error {
+				for _, id := range []ra.DeviceID{pair[i], pair[1-i]} {
+					d, err := tx.Device(id)
+					if err != nil {
+						return err
+					}
+					d.Attributes["asset"] += "+"
+					if err := tx.UpdateDevice(d); err != nil {
+						return err
+					}
+					time.Sleep(100 * time.Millisecond) // lets the other one lock its first device
+				}
+				return tx.Append(entry(i))
+			})
+		})
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		read(t, db, func(tx *store.Tx) error {
+			for _, id := range pair {
+				d, err := tx.Device(id)
+				if err != nil {
+					return err
+				}
+				if d.Attributes["asset"] != "4711++" {
+					t.Errorf("after both: got %q, want both changes", d.Attributes["asset"])
+				}
+			}
+			return nil
+		})
+		if r := verify(t, db); r.Entries != 2 || r.Problem != "" {
+			t.Errorf("audit log: %+v", r)
+		}
 	})
 }

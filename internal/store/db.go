@@ -80,16 +80,16 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	newest, known, err := p.GetVersions(ctx)
-	if err == nil && newest > known {
-		err = fmt.Errorf("its version is %d, this program knows %d", newest, known)
+	_, err = p.Up(ctx)
+	// Without a locker another process may have made a step in between; each
+	// further look finds fewer steps to make.
+	for try := 0; err != nil && locker == nil && try < len(p.ListSources()); try++ {
+		_, err = p.Up(ctx)
 	}
 	if err == nil {
-		_, err = p.Up(ctx)
-		// Without a locker another process may have made a step in between;
-		// each further look finds fewer steps to make.
-		for try := int64(0); err != nil && locker == nil && try < known; try++ {
-			_, err = p.Up(ctx)
+		var newest, known int64
+		if newest, known, err = p.GetVersions(ctx); err == nil && newest > known {
+			err = fmt.Errorf("its version is %d, this program knows %d", newest, known)
 		}
 	}
 	if err != nil {

@@ -103,7 +103,7 @@ func (e engine) locker() lock.SessionLocker {
 	if e.name != postgresEngine.name {
 		return nil
 	}
-	l, err := lock.NewPostgresSessionLocker()
+	l, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // looks every second, for five minutes
 	if err != nil {
 		panic(err) // the options above are constants
 	}

@@ -62,7 +62,7 @@ type Obligation struct {
 }
 
 func obligationOf(o ra.Obligation) Obligation {
-	return Obligation{Action: string(o.Action), At: o.At.UTC(), Deadline: utc(o.Deadline), Attempts: o.Attempts, LastError: o.LastError, Escalated: utc(o.Escalated)}
+	return Obligation{Action: string(o.Action), At: utc(o.At), Deadline: utc(o.Deadline), Attempts: o.Attempts, LastError: o.LastError, Escalated: utc(o.Escalated)}
 }
 
 // utc keeps the zero time zero, whatever its location.

@@ -66,7 +66,7 @@ var subordinateExtensions = []string{
 func newSubordinate(t testing.TB, json string) *world {
 	t.Helper()
 	w := newWorld(t, json)
-	*w.clock = time.Now()
+	*w.clock = time.Now().Add(time.Minute) // openssl dates what it signs now
 	return w
 }
 
@@ -229,7 +229,7 @@ func TestOwn(t *testing.T) {
 			chain := string(rootCert) + pemText(sub...)
 
 			w := emptyWorld(t)
-			*w.clock = time.Now()
+			*w.clock = time.Now().Add(time.Minute)
 			if err := w.configure(jsonOf(map[string]any{"setup": "own", "certificates": chain, "key": key})); err != nil {
 				t.Fatalf("settings: %v", err)
 			}
@@ -240,7 +240,7 @@ func TestOwn(t *testing.T) {
 
 			// The same with the key left in its file.
 			w = emptyWorld(t)
-			*w.clock = time.Now()
+			*w.clock = time.Now().Add(time.Minute)
 			if err := w.configure(jsonOf(map[string]any{"setup": "own", "certificates": chain, "key_source": "uri", "key_uri": "file://" + file})); err != nil {
 				t.Fatalf("settings: %v", err)
 			}
@@ -258,7 +258,7 @@ func TestOwn(t *testing.T) {
 
 	// The root itself may issue; its key is the company's.
 	w := emptyWorld(t)
-	*w.clock = time.Now()
+	*w.clock = time.Now().Add(time.Minute)
 	if err := w.configure(jsonOf(map[string]any{"setup": "own", "certificates": string(rootCert), "key": string(rootKey)})); err != nil {
 		t.Fatalf("settings: %v", err)
 	}

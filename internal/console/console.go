@@ -1,0 +1,74 @@
+// Package console is the administrators' face of Chancery: pages drawn on the
+// server from html/template files that are parsed at start. A request comes in
+// through the guards (security headers, cross-origin check, a net for panics),
+// is matched against the one table in routes.go, and reaches a screen: a method
+// of visit in a screen_*.go file, with a view of the same subject in view/.
+//
+// Screens hold no rules. They ask a capability (inventory, enroll, lifecycle,
+// authority, signin, audit) with the actor of the visit, and that capability
+// decides; the permission in the route table only hides what would be refused.
+// Every page works without script; static/console.js makes some of them nicer.
+// Whatever goes wrong is an *ra.Error shown with its remedy beside the field it
+// is about, or, when it is internal, a reference that the log knows too.
+package console
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"chancery/internal/audit"
+	"chancery/internal/authority"
+	"chancery/internal/enroll"
+	"chancery/internal/inventory"
+	"chancery/internal/lifecycle"
+	"chancery/internal/signin"
+)
+
+// Console is what the pages need. Fill the fields, then call Handler.
+type Console struct {
+	Inventory   *inventory.Service
+	Authorities *authority.Service
+	Enroll      *enroll.Service
+	Lifecycle   *lifecycle.Service
+	Signin      *signin.Service
+	Audit       audit.Log
+	Now         func() time.Time
+	Log         *slog.Logger
+	PublicURL   string                      // how devices reach this server, for addresses to copy
+	Version     string                      // shown on the status page
+	Ping        func(context.Context) error // asks the database; nil leaves the line out
+}
+
+// site is a console whose views are parsed and whose routes stand.
+type site struct {
+	*Console
+	views   map[string]*page
+	assets  assets
+	routes  map[string]*route // by pattern
+	handler http.Handler
+}
+
+// Handler gives the console, to be mounted at "/". It panics when a view does
+// not parse: that is a mistake in the program, found at its first start.
+func (c *Console) Handler() http.Handler { return c.site().handler }
+
+func (c *Console) site() *site {
+	s := &site{Console: c, routes: map[string]*route{}, assets: loadAssets()}
+	s.views = parseViews(c.Now, s.assets)
+	mux := http.NewServeMux()
+	for i := range routes {
+		r := &routes[i]
+		s.routes[r.pattern] = r
+		mux.Handle(r.pattern, s.screen(r))
+	}
+	mux.HandleFunc("GET /static/{file}", s.assets.serve)
+	mux.Handle("/", s.screen(&route{pattern: "/", do: (*visit).nowhere}))
+	s.handler = s.guard(mux)
+	return s
+}
+
+// address is the public URL of a path.
+func (s *site) address(path string) string { return strings.TrimRight(s.PublicURL, "/") + path }
