@@ -120,11 +120,38 @@ func Scope(tx *store.Tx, a ra.Actor, p Permission) ([]ra.GroupID, error) {
 	return slices.Compact(groups), nil
 }
 
+// Within narrows a list to the groups somebody asked for and everything below
+// them, among those in which a may do p; nothing asked for is Scope. A group
+// the actor may not see is NotFound.
+func Within(tx *store.Tx, a ra.Actor, p Permission, asked []ra.GroupID) ([]ra.GroupID, error) {
+	if len(asked) == 0 {
+		return Scope(tx, a, p)
+	}
+	groups := []ra.GroupID{}
+	for _, id := range asked {
+		if err := CheckGroup(tx, a, p, id); err != nil {
+			return nil, err
+		}
+		g, err := tx.Group(id)
+		if err != nil {
+			return nil, err
+		}
+		under, err := tx.GroupsUnder(g.Path)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, under...)
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), nil
+}
+
 // Resolve fills the paths of an actor's grants from the groups as they are
 // now. Doors call it once for each request.
 func Resolve(tx *store.Tx, grants []ra.Grant) ([]ra.Grant, error) {
 	out := slices.Clone(grants)
 	for i, g := range out {
+		out[i].Path = ""
 		if g.Group == "" {
 			continue
 		}

@@ -49,21 +49,17 @@ func tag(path string) string {
 	return word
 }
 
-// call is a handler: whose call it is and what came in; what goes out.
-type call[I, O any] func(ctx context.Context, actor ra.Actor, in *I) (*O, error)
-
-// handle joins a call to its operation: deadline, actor, and errors in our
-// shape.
-func handle[I, O any](f func(*Server) call[I, O]) func(*Server, huma.API, huma.Operation) {
+// handle joins a handler to its operation: deadline, actor, and errors in our
+// shape. A handler is told whose call it is and what came in.
+func handle[I, O any](f func(*Server, context.Context, ra.Actor, *I) (*O, error)) func(*Server, huma.API, huma.Operation) {
 	return func(s *Server, a huma.API, op huma.Operation) {
 		limit := timeout
 		if op.MaxBodyBytes == maxImport {
 			limit = longer
 		}
-		op.Middlewares = append(op.Middlewares, s.signIn(a, limit))
-		h := f(s)
+		op.Middlewares = append(op.Middlewares, s.signIn(limit))
 		huma.Register(a, op, func(ctx context.Context, in *I) (*O, error) {
-			out, err := h(ctx, ctx.Value(actorKey{}).(ra.Actor), in)
+			out, err := f(s, ctx, ctx.Value(actorKey{}).(ra.Actor), in)
 			if err != nil {
 				return nil, s.problemOf(ctx, op.OperationID, err)
 			}
@@ -73,7 +69,7 @@ func handle[I, O any](f func(*Server) call[I, O]) func(*Server, huma.API, huma.O
 }
 
 // signIn names the actor before anything of the request is read.
-func (s *Server) signIn(a huma.API, limit time.Duration) func(huma.Context, func(huma.Context)) {
+func (s *Server) signIn(limit time.Duration) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
 		ctx, cancel := context.WithTimeout(c.Context(), limit)
 		defer cancel()
@@ -96,11 +92,17 @@ func (s *Server) signIn(a huma.API, limit time.Duration) func(huma.Context, func
 
 // The shapes most operations share.
 type (
-	byID struct {
+	// ByID names one thing.
+	ByID struct {
 		ID string `path:"id" maxLength:"100"`
 	}
-	none  struct{}
+	none        struct{}
 	body[T any] struct{ Body T }
+	// posted is what is sent about one thing.
+	posted[T any] struct {
+		ByID
+		Body T
+	}
 	// tagged is one thing with the tag of its version.
 	tagged[T any] struct {
 		ETag string `header:"ETag" doc:"Version, for If-Match of a change."`
@@ -108,7 +110,7 @@ type (
 	}
 	// change is a change of one thing.
 	change[T any] struct {
-		byID
+		ByID
 		IfMatch string `header:"If-Match" doc:"Change it only if this is still its ETag." maxLength:"100"`
 		Body    T
 	}

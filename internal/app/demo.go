@@ -83,8 +83,8 @@ func (d *demo) templatesOf(authority ra.AuthorityID) []enroll.TemplateInput {
 func (d *demo) build(ctx context.Context, organization *ra.Group, authority ra.AuthorityID) error {
 	d.groups, d.users, d.devices, d.templates = map[string]ra.GroupID{}, map[string]ra.UserID{}, map[string]*ra.Device{}, map[string]ra.TemplateID{}
 	if organization.Settings.Organization == "" {
-		settings := ra.GroupSettings{Organization: "Example Works", Country: "DE", Realm: "CORP.EXAMPLE.ORG", EmailDomain: "example.org"}
-		if _, err := d.app.Inventory.UpdateGroup(ctx, d.actor, organization.ID, inventory.GroupInput{Settings: &settings}); err != nil {
+		name, country, realm, domain := "Example Works", "DE", "CORP.EXAMPLE.ORG", "example.org"
+		if _, err := d.app.Inventory.UpdateGroup(ctx, d.actor, organization.ID, inventory.GroupInput{Organization: &name, Country: &country, Realm: &realm, EmailDomain: &domain}); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -257,7 +258,7 @@ func (q *quickstart) show(ctx context.Context, d *demo, cert *x509.Certificate) 
 
 // console prints the address of the console with a one-time sign-in link.
 func (q *quickstart) console(ctx context.Context) error {
-	owner, err := q.app.Signin.EnsureFirstOwner(ctx)
+	owner, err := q.owner(ctx)
 	if err != nil {
 		return err
 	}
@@ -265,6 +266,20 @@ func (q *quickstart) console(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	q.say("\nConsole: %s\nSign in once, within 15 minutes, with:\n  %s\nA new link: %s", q.app.Config.PublicURL, link.Reveal(), q.cli("admin link "+owner.Name))
+	q.say("\nConsole: %s\nSign in once, within 15 minutes, with:\n  %s\nA new link: %s", q.app.Config.PublicURL, q.app.Signin.LinkURL(link), q.cli("admin link "+owner.Name))
 	return nil
+}
+
+// owner is the first administrator who may do everything.
+func (q *quickstart) owner(ctx context.Context) (*ra.Admin, error) {
+	admins, _, err := q.app.Signin.FindAdmins(ctx, localActor(), store.AdminFilter{Page: store.Page{Sort: "created"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range admins {
+		if !a.Disabled && slices.ContainsFunc(a.Grants, func(g ra.Grant) bool { return g.Role == ra.RoleOwner && g.Group == "" }) {
+			return a, nil
+		}
+	}
+	return nil, ra.Errorf(ra.Conflict, "There is no owner who could sign in.").WithRemedy("Add one with %s.", q.cli("admin add"))
 }

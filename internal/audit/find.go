@@ -16,8 +16,9 @@ func (l Log) Find(ctx context.Context, actor ra.Actor, f store.AuditFilter) (lis
 	if !access.May(actor, access.SeeAudit) {
 		return nil, "", access.Check(actor, access.SeeAudit, "")
 	}
+	asked := f.Groups
 	err = l.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.SeeAudit); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.SeeAudit, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.Audit(f)

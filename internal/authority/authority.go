@@ -109,25 +109,36 @@ func (s *Service) Create(ctx context.Context, actor ra.Actor, kindID string, in 
 	if err != nil {
 		return nil, err
 	}
-	return a, s.remember(ctx, a)
+	s.remember(ctx, a)
+	return a, nil
 }
 
 // remember stores the authority's certificates, when it can tell them, for
-// chains, downloads and the identity of what it issues.
-func (s *Service) remember(ctx context.Context, a *ra.Authority) error {
-	o, err := s.Open(ctx, a.ID)
-	if err != nil {
-		return err
+// chains, downloads and the identity of what it issues. They are learnt from
+// the first certificate otherwise, so a failure only goes to the log.
+func (s *Service) remember(ctx context.Context, a *ra.Authority) {
+	o, err := s.Reach(ctx, a.ID)
+	if err == nil {
+		if _, signs := o.Connector.(ca.CRLSigner); !signs {
+			return // its certificates are elsewhere, and no network call belongs here
+		}
+		err = s.putChain(ctx, o)
 	}
+	if err != nil && ra.KindOf(err) != ra.NotFound { // a subordinate CA that waits for its certificate has none yet
+		s.Log.Warn("the certificates of an authority are not known yet", "authority", a.Name, "error", err)
+	}
+}
+
+func (s *Service) putChain(ctx context.Context, o *Open) error {
 	c, ok := o.Connector.(ca.Chainer)
-	if !ok || a.Kind != "embedded" {
-		return nil // learnt from the first certificate instead: no network call here
+	if !ok {
+		return nil
 	}
 	chain, err := c.Chain(ctx)
 	if err != nil {
-		return nil // a subordinate CA that waits for its certificate has none yet
+		return err
 	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error { return PutChain(tx, a.ID, chain) })
+	return s.DB.Write(ctx, func(tx *store.Tx) error { return PutChain(tx, o.Authority.ID, chain) })
 }
 
 // Update changes an authority. Secrets that are not named stay as they are.
@@ -173,10 +184,13 @@ func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.AuthorityID,
 		return nil, err
 	}
 	s.forget(id)
+	s.remember(ctx, a)
 	return a, nil
 }
 
-// Delete removes an authority nothing refers to any more.
+// Delete removes an authority nothing was ever asked of; others are switched
+// off instead, so that the record stays whole and what they issued can still
+// be revoked.
 func (s *Service) Delete(ctx context.Context, actor ra.Actor, id ra.AuthorityID) error {
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		a, err := s.editable(tx, actor, id)
@@ -187,6 +201,10 @@ func (s *Service) Delete(ctx context.Context, actor ra.Actor, id ra.AuthorityID)
 			return err
 		}
 		if err := tx.DeleteAuthority(id); err != nil {
+			if ra.KindOf(err) == ra.Conflict {
+				return ra.Errorf(ra.Conflict, "Authority %q has templates or certificates and stays in the record.", a.Name).
+					WithRemedy("Switch it off instead: it then issues nothing, and what it issued can still be revoked.").WithCause(err)
+			}
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.AuthorityDeleted, Actor: actor, Group: a.GroupID, Object: string(id), Message: "Authority " + a.Name + " deleted."})
@@ -208,8 +226,9 @@ func (s *Service) Get(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (a
 
 // Find lists the authorities the actor may see.
 func (s *Service) Find(ctx context.Context, actor ra.Actor, f store.AuthorityFilter) (list []*ra.Authority, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindAuthorities(f)
@@ -303,28 +322,42 @@ func (s *Service) env(a *ra.Authority) ca.Env {
 	return ca.Env{
 		Authority: a.ID, Name: a.Name, Dial: dial, Now: s.Now, Log: s.Log.With("authority", a.Name), PublicURL: s.PublicURL,
 		HTTP:    &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: 10 * time.Second}},
-		Journal: journal{s.DB, a.ID},
+		Journal: journal{s.DB, s.Box, a.ID},
 	}
 }
 
-// journal is ca.Journal on the database, scoped to one authority.
+// journal is ca.Journal on the database, scoped to one authority. Its values
+// are sealed: a connector may keep a transport key in it.
 type journal struct {
-	db *store.DB
-	id ra.AuthorityID
+	db  *store.DB
+	box *seal.Box
+	id  ra.AuthorityID
 }
 
-func (j journal) Put(ctx context.Context, key string, value []byte) (stored []byte, err error) {
-	err = j.db.Write(ctx, func(tx *store.Tx) error {
-		stored, err = tx.PutJournal(j.id, key, value)
+func (j journal) Put(ctx context.Context, key string, value []byte) ([]byte, error) {
+	sealed, err := j.box.Seal("journal", string(j.id), key, value)
+	if err != nil {
+		return nil, err
+	}
+	var stored []byte
+	err = j.db.Write(ctx, func(tx *store.Tx) (err error) {
+		stored, err = tx.PutJournal(j.id, key, sealed)
 		return err
 	})
-	return stored, err
+	if err != nil {
+		return nil, err
+	}
+	return j.box.Open("journal", string(j.id), key, stored)
 }
 
-func (j journal) Get(ctx context.Context, key string) (value []byte, err error) {
-	err = j.db.Read(ctx, func(tx *store.Tx) error {
-		value, err = tx.Journal(j.id, key)
+func (j journal) Get(ctx context.Context, key string) ([]byte, error) {
+	var stored []byte
+	err := j.db.Read(ctx, func(tx *store.Tx) (err error) {
+		stored, err = tx.Journal(j.id, key)
 		return err
 	})
-	return value, err
+	if err != nil {
+		return nil, err
+	}
+	return j.box.Open("journal", string(j.id), key, stored)
 }

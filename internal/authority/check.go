@@ -26,7 +26,7 @@ func (s *Service) Test(ctx context.Context, actor ra.Actor, id ra.AuthorityID, r
 	}); err != nil {
 		return err
 	}
-	o, err := s.Open(ctx, id)
+	o, err := s.Reach(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,15 @@ func (s *Service) Catalog(ctx context.Context, actor ra.Actor, id ra.AuthorityID
 // CSR gives a DER PKCS#10 for the authority's own signing certificate, when a
 // superior CA signs it.
 func (s *Service) CSR(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (csr []byte, err error) {
-	err = s.changeSettings(ctx, actor, id, "A request for the signing certificate of %s was made.", func(sub ca.Subordinate) error {
+	a, err := s.Get(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	err = s.changeSettings(ctx, actor, id, "A request for the signing certificate of %s was made.", func(v ca.Settings) error {
+		sub, ok := v.(ca.Subordinate)
+		if !ok {
+			return notOurs(a)
+		}
 		csr, err = sub.CSR()
 		return err
 	})
@@ -128,20 +136,52 @@ func (s *Service) CSR(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (c
 // Install takes the superior CA's answer: the signing certificate and its
 // chain.
 func (s *Service) Install(ctx context.Context, actor ra.Actor, id ra.AuthorityID, chain []*x509.Certificate) error {
-	err := s.changeSettings(ctx, actor, id, "A new signing certificate of %s was installed.", func(sub ca.Subordinate) error {
-		return sub.Install(chain)
-	})
-	if err != nil {
-		return err
-	}
 	a, err := s.Get(ctx, actor, id)
 	if err != nil {
 		return err
 	}
-	return s.remember(ctx, a)
+	err = s.changeSettings(ctx, actor, id, "A new signing certificate of %s was installed.", func(v ca.Settings) error {
+		sub, ok := v.(ca.Subordinate)
+		if !ok {
+			return notOurs(a)
+		}
+		return sub.Install(chain, s.Now())
+	})
+	if err != nil {
+		return err
+	}
+	s.remember(ctx, a)
+	return nil
 }
 
-func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.AuthorityID, message string, change func(ca.Subordinate) error) error {
+// Renew replaces the authority's signing certificate and key, where both are
+// made here. The former one is kept for what it signed.
+func (s *Service) Renew(ctx context.Context, actor ra.Actor, id ra.AuthorityID) error {
+	a, err := s.Get(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	env := s.env(a)
+	err = s.changeSettings(ctx, actor, id, "The signing certificate of %s was renewed.", func(v ca.Settings) error {
+		r, ok := v.(ca.Renewer)
+		if !ok {
+			return notOurs(a)
+		}
+		return r.Renew(ctx, env)
+	})
+	if err != nil {
+		return err
+	}
+	s.remember(ctx, a)
+	return nil
+}
+
+func notOurs(a *ra.Authority) error {
+	return ra.Errorf(ra.Invalid, "The certificate of %q is not made here.", a.Name).
+		WithRemedy("Only an embedded CA has its own certificate renewed or signed through Chancery.")
+}
+
+func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.AuthorityID, message string, change func(ca.Settings) error) error {
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		a, err := s.editable(tx, actor, id)
 		if err != nil {
@@ -151,12 +191,7 @@ func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.Auth
 		if err != nil {
 			return err
 		}
-		sub, ok := settings.(ca.Subordinate)
-		if !ok {
-			return ra.Errorf(ra.Invalid, "The certificate of %q is not made here.", a.Name).
-				WithRemedy("Only an embedded CA can be signed by a superior CA.")
-		}
-		if err := change(sub); err != nil {
+		if err := change(settings); err != nil {
 			return err
 		}
 		if err := s.put(tx, a, settings); err != nil {

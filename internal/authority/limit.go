@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -26,17 +27,15 @@ type limits struct {
 	of    ra.Authority
 }
 
-// limitsOf gives the authority's limits; changed numbers make new ones.
-func (s *Service) limitsOf(a *ra.Authority) *limits {
+// limitsOf gives the authority's limits; changed numbers make new ones. kind
+// is the kind's own idea of how much the authority takes at once.
+func (s *Service) limitsOf(a *ra.Authority, kind ca.Kind) *limits {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l := s.limits[a.ID]; l != nil && l.of.RatePerSecond == a.RatePerSecond && l.of.MaxInFlight == a.MaxInFlight {
 		return l
 	}
-	n := a.MaxInFlight
-	if n == 0 {
-		n = defaultInFlight
-	}
+	n := cmp.Or(a.MaxInFlight, kind.Traits.InFlight, defaultInFlight)
 	l := &limits{rate: rate.NewLimiter(rate.Inf, 0), slots: make(chan struct{}, n), of: *a}
 	if a.RatePerSecond > 0 {
 		l.rate = rate.NewLimiter(rate.Limit(a.RatePerSecond), 1)
@@ -49,14 +48,12 @@ func (s *Service) limitsOf(a *ra.Authority) *limits {
 }
 
 // Do runs f with the connector when the limits allow. Waiting longer than 15
-// seconds is Busy: nothing was asked, and the work stays on its obligation.
+// seconds, or than ctx lasts, is Busy: nothing was asked, and the work stays on
+// its obligation.
 func (o *Open) Do(ctx context.Context, f func(ca.Connector) error) error {
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	busy := func(err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		return ra.Errorf(ra.Busy, "The authority %q has more work than its limits allow at once.", o.Authority.Name).
 			WithRemedy("It will be tried again by itself; raise the authority's limits if it can take more.").
 			WithRetry(5 * time.Second).WithCause(err)

@@ -23,30 +23,36 @@ type Open struct {
 	limits    *limits
 }
 
-// Open gives an authority's connector. It is kept open until the authority
-// changes. A disabled authority is a Conflict.
+// Open gives an authority's connector for asking it for certificates. It is
+// kept open until the authority changes. A disabled authority is a Conflict.
 func (s *Service) Open(ctx context.Context, id ra.AuthorityID) (*Open, error) {
+	o, err := s.Reach(ctx, id)
+	if err == nil && o.Authority.Disabled {
+		return nil, ra.Errorf(ra.Conflict, "The authority %q is switched off.", o.Authority.Name).
+			WithRemedy("Switch it on again, or choose another authority in the template.").WithRetry(10 * time.Minute)
+	}
+	return o, err
+}
+
+// Reach is Open for an authority that may be switched off: it issues nothing
+// then, but what it issued is still revoked, listed in CRLs and asked about,
+// and its connection can be tested.
+func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	var a *ra.Authority
+	var known *Open
 	var settings ca.Settings
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if a, err = tx.Authority(id); err != nil {
 			return err
 		}
-		if o := s.cached(a); o != nil {
+		if known = s.cached(a); known != nil {
 			return nil
 		}
 		settings, err = s.settings(tx, a)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if a.Disabled {
-		return nil, ra.Errorf(ra.Conflict, "The authority %q is switched off.", a.Name).
-			WithRemedy("Switch it on again, or choose another authority in the template.").WithRetry(10 * time.Minute)
-	}
-	if o := s.cached(a); o != nil {
-		return o, nil
+	if err != nil || known != nil {
+		return known, err
 	}
 	kind, err := s.Kind(a.Kind)
 	if err != nil {
@@ -56,7 +62,7 @@ func (s *Service) Open(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a)}
+	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a, kind)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {

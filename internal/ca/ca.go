@@ -26,6 +26,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/setting"
+	"chancery/internal/wire/pkixmsg"
 )
 
 // Connector asks one authority for certificates.
@@ -72,6 +73,12 @@ type Traits struct {
 	Ports      string
 	Limits     string // what an administrator must know
 	Extensions bool   // KU, EKU and validity come from our template, not only the authority's profile
+	// SANs lists the alternative names a certificate can have; nil: all.
+	SANs []pkixmsg.NameType
+	SID  bool // the AD security identifier extension is possible
+	// InFlight is the authority's limit of requests at once where none is
+	// set; zero: the usual one.
+	InFlight int
 }
 
 // Provisioner is implemented by Settings that must make something before
@@ -81,15 +88,23 @@ type Provisioner interface {
 	Provision(ctx context.Context, env Env) error
 }
 
-// Subordinate is implemented by Settings whose signing certificate can come
-// from a superior CA through a CSR.
+// Subordinate is implemented by Settings whose own certificate comes from
+// somebody else through a CSR: an issuing CA's from its superior, a
+// registration authority's from the authority it speaks to.
 type Subordinate interface {
 	// CSR gives a DER PKCS#10 for a new or renewed signing certificate; the
 	// key is kept in the settings until Install.
 	CSR() ([]byte, error)
 	// Install takes the superior's answer: the certificate first, its chain
 	// after it. A certificate for another key is Invalid.
-	Install(chain []*x509.Certificate) error
+	// One that is not valid at now is Invalid as well.
+	Install(chain []*x509.Certificate, now time.Time) error
+}
+
+// Renewer is implemented by Settings that renew their own signing certificate
+// with a new key, keeping the former one for as long as it is needed.
+type Renewer interface {
+	Renew(ctx context.Context, env Env) error
 }
 
 // Env is all a connector sees of the world.
@@ -105,7 +120,8 @@ type Env struct {
 }
 
 // Journal keeps what a connector must know after a crash, durable when Put
-// returns. Keys are scoped to the authority.
+// returns, and sealed: a value may be a secret. Keys are scoped to the
+// authority.
 type Journal interface {
 	// Put stores value under key unless the key is taken, and gives what is
 	// stored now: value, or what was there first.
@@ -127,15 +143,18 @@ func (r Reply) Pending() bool { return len(r.Chain) == 0 }
 
 // Fetcher is an authority that may answer later.
 type Fetcher interface {
-	// Fetch asks for the answer to a request that was left pending.
-	Fetch(ctx context.Context, handle string) (Reply, error)
+	// Fetch asks for the answer to a request that was left pending. Some
+	// protocols want the request again, so it comes along.
+	Fetch(ctx context.Context, r Request, handle string) (Reply, error)
 }
 
 // Finder is an authority that can be asked whether a request was already
 // answered: by transaction attribute, by public key, by journal.
 type Finder interface {
 	// Find gives the answer to r if the authority knows it; found is false
-	// when it certainly never got r. An error leaves the question open.
+	// when it certainly never got r. An error leaves the question open. A
+	// reply to KeyAtCA without Key means that the key is lost: the certificate
+	// is to be revoked and asked for anew under another ID.
 	Find(ctx context.Context, r Request) (reply Reply, found bool, err error)
 }
 
@@ -160,7 +179,8 @@ type Revocation struct {
 type Revoker interface {
 	Revoke(ctx context.Context, r Revocation) error
 	// Reasons lists what it understands; a chosen reason outside the list is
-	// sent as Unspecified. Without CertificateHold there is no hold.
+	// sent as Unspecified. Without CertificateHold there is no hold, and
+	// without any reason no revocation: some settings cannot.
 	Reasons() []ra.RevocationReason
 }
 
@@ -197,7 +217,11 @@ type Profile struct {
 	Title    string
 	Fields   []ProfileField // what a request must bring beside the CSR
 	KeyTypes []string       // dictated by the profile; empty: free
-	Note     string
+	// KeyPlaces is who may make the key; empty: free.
+	KeyPlaces []ra.KeyPlace
+	// RenewWithin is how long before expiry a renewal is allowed; zero: any time.
+	RenewWithin time.Duration
+	Note        string
 }
 
 // ProfileField is one field the profile asks for.
@@ -217,11 +241,14 @@ type Cataloger interface {
 
 // ChallengeOrder says for whom a SCEP challenge is wanted.
 type ChallengeOrder struct {
-	ID      string // stable, as Request.ID
-	Subject string
-	Holder  string // as Order.Holder
-	Options setting.Describer
-	Fields  map[string]string
+	ID       string // stable, as Request.ID
+	Subject  pkixmsg.Name
+	SANs     []pkixmsg.GeneralName
+	Validity time.Duration
+	Template string
+	Holder   string // as Order.Holder
+	Options  setting.Describer
+	Fields   map[string]string
 }
 
 // SCEPChallenge is what a device needs to enrol at the authority's own SCEP
@@ -301,10 +328,10 @@ func Abilities(c Connector) []Ability {
 	add(ok, CanFetch)
 	_, ok = c.(Finder)
 	add(ok, CanFind)
-	_, ok = c.(KeyMaker)
-	add(ok, CanMakeKey)
+	maker, ok := c.(KeyMaker)
+	add(ok && len(maker.KeyTypesAtCA()) > 0, CanMakeKey)
 	revoker, ok := c.(Revoker)
-	add(ok, CanRevoke)
+	add(ok && len(revoker.Reasons()) > 0, CanRevoke)
 	add(ok && canHold(revoker), CanHold)
 	_, ok = c.(Checker)
 	add(ok, CanCheck)

@@ -13,11 +13,12 @@
 package console
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/alexedwards/scs/v2"
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
@@ -25,6 +26,7 @@ import (
 	"chancery/internal/inventory"
 	"chancery/internal/lifecycle"
 	"chancery/internal/signin"
+	"chancery/internal/store"
 )
 
 // Console is what the pages need. Fill the fields, then call Handler.
@@ -35,20 +37,21 @@ type Console struct {
 	Lifecycle   *lifecycle.Service
 	Signin      *signin.Service
 	Audit       audit.Log
+	DB          *store.DB // for the status page only
 	Now         func() time.Time
 	Log         *slog.Logger
-	PublicURL   string                      // how devices reach this server, for addresses to copy
-	Version     string                      // shown on the status page
-	Ping        func(context.Context) error // asks the database; nil leaves the line out
+	PublicURL   string // how devices reach this server, for addresses to copy
+	Version     string // shown on the status page
 }
 
 // site is a console whose views are parsed and whose routes stand.
 type site struct {
 	*Console
-	views   map[string]*page
-	assets  assets
-	routes  map[string]*route // by pattern
-	handler http.Handler
+	views    map[string]*page
+	assets   assets
+	routes   map[string]*route // by pattern
+	sessions *scs.SessionManager
+	handler  http.Handler
 }
 
 // Handler gives the console, to be mounted at "/". It panics when a view does
@@ -56,7 +59,7 @@ type site struct {
 func (c *Console) Handler() http.Handler { return c.site().handler }
 
 func (c *Console) site() *site {
-	s := &site{Console: c, routes: map[string]*route{}, assets: loadAssets()}
+	s := &site{Console: c, routes: map[string]*route{}, assets: loadAssets(), sessions: c.Signin.Sessions()}
 	s.views = parseViews(c.Now, s.assets)
 	mux := http.NewServeMux()
 	for i := range routes {

@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/json"
-	"mime/multipart"
 	"net/url"
 	"slices"
 	"strconv"
@@ -11,6 +10,17 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/setting"
 )
+
+// plainForm draws a form from nothing but its description, with what was posted
+// and what is wrong with it.
+func (v *visit) plainForm(d setting.Describer, posted url.Values, err error) form {
+	known := map[string]bool{}
+	for _, f := range setting.Fields(d) {
+		known[f.Name] = true
+	}
+	p := v.sort(err, known)
+	return form{Sets: draw(d, drawing{values: posted, bad: p.byField}), Problem: p.summary}
+}
 
 // option is one thing to choose; link is for suggestions too.
 type option struct {
@@ -290,10 +300,4 @@ func setSecrets(stored []byte) map[string]bool {
 		}
 	}
 	return out
-}
-
-// upload is an uploaded file.
-type upload struct {
-	multipart.File
-	size int64
 }

@@ -33,7 +33,7 @@ func (s *site) guard(next http.Handler) http.Handler {
 	cross.SetDenyHandler(s.screen(&route{pattern: "cross-origin", open: true, do: func(*visit) error {
 		return ra.Errorf(ra.Denied, "The request came from another site.").WithRemedy("Open the console in its own tab and try again.")
 	}}))
-	inner := cross.Handler(next)
+	inner := s.sessions.LoadAndSave(cross.Handler(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)

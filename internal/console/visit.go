@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
+	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strings"
@@ -50,8 +52,8 @@ func (v *visit) form() (url.Values, error) {
 	return v.r.PostForm, nil
 }
 
-// file gives the content of an uploaded file, nil when none was chosen.
-func (v *visit) file(name string) (*upload, error) {
+// file opens an uploaded file; nil when none was chosen.
+func (v *visit) file(name string) (multipart.File, error) {
 	f, h, err := v.r.FormFile(name)
 	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
 		return nil, nil
@@ -60,10 +62,24 @@ func (v *visit) file(name string) (*upload, error) {
 		return nil, ra.Errorf(ra.Invalid, "The file could not be read.").WithField(name).WithRemedy("Choose it again.").WithCause(err)
 	}
 	if h.Size == 0 {
-		f.Close()
-		return nil, nil
+		return nil, f.Close()
 	}
-	return &upload{File: f, size: h.Size}, nil
+	return f, nil
+}
+
+// content gives the bytes of an uploaded file of limited size; nil when none
+// was chosen.
+func (v *visit) content(name string, most int64) ([]byte, error) {
+	f, err := v.file(name)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		return nil, ra.Errorf(ra.TooLarge, "The file is larger than %d KiB.", most>>10).WithField(name).WithRemedy("Choose another file.")
+	}
+	return b, err
 }
 
 // may reports whether the visitor may do something in a group; buttons are

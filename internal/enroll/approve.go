@@ -135,8 +135,9 @@ func (s *Service) Request(ctx context.Context, actor ra.Actor, id ra.RequestID) 
 
 // FindRequests lists the requests the actor may see.
 func (s *Service) FindRequests(ctx context.Context, actor ra.Actor, f store.RequestFilter) (list []*ra.Request, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindRequests(f)

@@ -114,27 +114,25 @@ func (s *Service) FindChallenges(ctx context.Context, actor ra.Actor, f store.Ch
 
 // Challenge looks a challenge up by its text, for the door that got it. One
 // that is unknown, spent, expired or for another endpoint is Denied; the
-// message tells which, for the log only. Nothing is used up yet.
-func (s *Service) Challenge(ctx context.Context, e *ra.Endpoint, text secret.Text) (c *ra.Challenge, err error) {
+// message tells which, for the log only. One that is known comes back with the
+// refusal: whoever sent it did not guess. Nothing is used up yet.
+func Challenge(tx *store.Tx, e *ra.Endpoint, text secret.Text) (*ra.Challenge, error) {
 	refuse := func(why string) error {
 		return ra.Errorf(ra.Denied, "The challenge is refused: %s.", why).WithField("challenge").
 			WithRemedy("Make a new challenge for this device and endpoint.").WithRetry(ra.Never)
 	}
-	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		c, err = tx.ChallengeByHash(ChallengeHash(text))
-		switch {
-		case ra.KindOf(err) == ra.NotFound:
-			return refuse("it is not known here")
-		case err != nil:
-			return err
-		case c.EndpointID != e.ID || c.TemplateID != e.TemplateID:
-			return refuse("it was made for another endpoint or template")
-		case c.Uses >= c.MaxUses:
-			return refuse("it has been used")
-		case !c.ExpiresAt.After(tx.Now):
-			return refuse("it has expired")
-		}
-		return nil
-	})
-	return c, err
+	c, err := tx.ChallengeByHash(ChallengeHash(text))
+	switch {
+	case ra.KindOf(err) == ra.NotFound:
+		return nil, refuse("it is not known here")
+	case err != nil:
+		return nil, err
+	case c.EndpointID != e.ID || c.TemplateID != e.TemplateID:
+		return c, refuse("it was made for another endpoint or template")
+	case c.Uses >= c.MaxUses:
+		return c, refuse("it has been used")
+	case !c.ExpiresAt.After(tx.Now):
+		return c, refuse("it has expired")
+	}
+	return c, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
+	"strings"
 
 	"chancery/internal/ra"
 	"chancery/internal/wire/pkixmsg"
@@ -31,6 +32,11 @@ func readCSR(b []byte) (*pkixmsg.CSR, error) {
 	}
 	return csr, nil
 }
+
+// judged are the extensions of a CSR that are compared with the template, or
+// that say nothing beyond the key. All others are left out.
+var judged = []string{pkixmsg.OIDSubjectAltName, pkixmsg.OIDExtKeyUsage, pkixmsg.OIDKeyUsage, pkixmsg.OIDBasicConstraints,
+	pkixmsg.OIDSecurityIdentifier, pkixmsg.OIDSubjectKeyIdentifier}
 
 // judge compares what a CSR asks for with what the template gives. Under the
 // policy "match" anything beyond the template is refused; under "overwrite" it
@@ -65,8 +71,13 @@ func judge(t *ra.Template, f *Fill, csr *pkixmsg.CSR) error {
 			f.Stripped = append(f.Stripped, "extended key usage "+pkixmsg.OIDName(oid))
 		}
 	}
-	if e, ok := csr.Extension(pkixmsg.OIDApplicationPolicies); ok {
-		f.Stripped = append(f.Stripped, "application policies "+e.OID)
+	if extra := csr.KeyUsage &^ keyUsage(f.Usage, string(csr.Key.Type)); extra != 0 {
+		f.Stripped = append(f.Stripped, "key usage "+strings.Join(pkixmsg.KeyUsageNames(extra), ", "))
+	}
+	for _, e := range csr.Extensions {
+		if !slices.Contains(judged, e.OID) {
+			f.Stripped = append(f.Stripped, "extension "+pkixmsg.OIDName(e.OID))
+		}
 	}
 	if len(beyond) == 0 {
 		return nil
@@ -89,14 +100,20 @@ func (f *Fill) sidURIs() []string {
 	return out
 }
 
-// sameName compares alternative names: DNS names and mail domains without
-// regard to case, the rest exactly.
+// sameName compares alternative names: host names, mail addresses and
+// principal names without regard to case, directory names as names, the rest
+// exactly. The certificate has the template's spelling in any case.
 func sameName(a, b pkixmsg.GeneralName) bool {
 	if a.Type != b.Type {
 		return false
 	}
-	if a.Type == pkixmsg.DNS || a.Type == pkixmsg.Email {
+	switch a.Type {
+	case pkixmsg.DNS, pkixmsg.Email, pkixmsg.UPN:
 		return ra.Fold(a.Value) == ra.Fold(b.Value)
+	case pkixmsg.DirName:
+		x, errX := pkixmsg.ParseDN(a.Value)
+		y, errY := pkixmsg.ParseDN(b.Value)
+		return errX == nil && errY == nil && x.Equal(y)
 	}
 	return a.Value == b.Value
 }

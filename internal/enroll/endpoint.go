@@ -259,8 +259,9 @@ func (s *Service) Endpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID
 
 // FindEndpoints lists the endpoints the actor may see.
 func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.EndpointFilter) (list []*ra.Endpoint, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindEndpoints(f)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"chancery/internal/ca"
@@ -54,8 +55,11 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 	var p ra.Problems
 	name, err := fillName(spec.Subject, s, f.Values)
 	p.Merge("subject", err)
-	if marker := renewalMarker(spec, f.Holder); marker.Value != "" {
+	if marker := renewalMarker(spec, f.Holder); marker.Value != "" && s.Fixture == nil { // an imagined device has no marker a test could know
 		name = append(name, pkixmsg.RDN{marker})
+	}
+	if _, malformed := name.DER(); err == nil && malformed != nil {
+		p.Merge("subject", s.Named(plain(malformed)))
 	}
 	for i, san := range spec.SANs {
 		g, err := fillSAN(san, s, f.Values)
@@ -72,9 +76,11 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 	if spec.SID || spec.SIDInURI {
 		sid, err := s.Expand("{SecurityIdentifier}", lookup.Plain, f.Values)
 		if err == nil {
-			err = pkixmsg.CheckSID(sid)
+			if err = pkixmsg.CheckSID(sid); err != nil {
+				err = s.Named(plain(err))
+			}
 		}
-		p.Merge("sid", plain(err))
+		p.Merge("sid", err)
 		if err == nil && spec.SID {
 			f.SID = sid
 		}
@@ -91,9 +97,6 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 	}
 	if err := p.Err(); err != nil {
 		return nil, err
-	}
-	if _, err := name.DER(); err != nil {
-		return nil, fieldError("subject", err)
 	}
 	f.Subject = name.String()
 	if len(name) == 0 && len(f.SANs) == 0 {
@@ -145,7 +148,13 @@ func fillSAN(san ra.SANSpec, s lookup.Subject, used map[string]string) (pkixmsg.
 	if err != nil {
 		return g, err
 	}
-	return g, plain(g.Check(true))
+	if err := g.Check(true); err != nil {
+		return g, s.Named(plain(err))
+	}
+	if addr, err := netip.ParseAddr(g.Value); err == nil && kind == pkixmsg.IP {
+		g.Value = addr.String() // one spelling, so that a request that asks for the same address is recognised
+	}
+	return g, nil
 }
 
 // uriEscape leaves a value alone that is the whole URI, and encodes it where

@@ -132,7 +132,7 @@ func (s *Service) call(ctx context.Context, r *ra.Request, resumed bool) (reply 
 func ask(ctx context.Context, c ca.Connector, request ca.Request, r *ra.Request, resumed bool) (ca.Reply, error) {
 	if r.Handle != "" {
 		if f, ok := c.(ca.Fetcher); ok {
-			return f.Fetch(ctx, r.Handle)
+			return f.Fetch(ctx, request, r.Handle)
 		}
 	}
 	if resumed {

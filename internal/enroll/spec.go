@@ -60,10 +60,15 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	}
 	if _, err := lookup.Names(s.Subject); err != nil {
 		p.Merge("subject", sentence(err))
-	} else if _, err := pkixmsg.ParseDN(s.Subject); err != nil {
+	} else if name, err := pkixmsg.ParseDN(s.Subject); err != nil {
 		p.Merge("subject", plain(err))
+	} else {
+		p.Merge("subject", plain(literals(name)))
 	}
-	checkSANs(s, &p)
+	checkSANs(s, kind, &p)
+	if s.SID && !kind.Traits.SID {
+		p.Add("sid", fmt.Sprintf("%s cannot put a security identifier into certificates.", kind.Title), "Leave it out, or map the certificates in the directory by other means.")
+	}
 	checkKey(s, kind, &p)
 	oneOf(&p, "usage", s.Usage, Usages)
 	oneOf(&p, "csr_policy", s.CSRPolicy, CSRPolicies)
@@ -89,8 +94,12 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	if s.AutoRenew && s.Validity > 0 && s.RenewBefore >= s.Validity {
 		p.Add("renew_before_days", "A certificate would be due for renewal before it is issued.", "Renew fewer days before expiry than the certificate is valid.")
 	}
-	if len(s.RevokeOn) > 0 && !kind.Traits.Revoke {
-		p.Add("revoke_on", fmt.Sprintf("%s cannot be told to revoke.", kind.Title), "Leave it out; the certificate then ends by its validity.")
+	if !kind.Traits.Revoke {
+		for field, wanted := range map[string]bool{"revoke_on": len(s.RevokeOn) > 0, "revoke_replaced": s.RevokeReplaced} {
+			if wanted {
+				p.Add(field, fmt.Sprintf("%s cannot be told to revoke.", kind.Title), "Leave it out; the certificate then ends by its validity.")
+			}
+		}
 	}
 	if s.Publish.Key == "webhook" {
 		if u, err := url.Parse(s.Publish.URL); err != nil || u.Scheme != "https" || u.Host == "" {
@@ -111,16 +120,35 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	return p.Err()
 }
 
-func checkSANs(s *ra.TemplateSpec, p *ra.Problems) {
+// literals checks the parts of a subject that are the same for everybody.
+func literals(name pkixmsg.Name) error {
+	for _, rdn := range name {
+		for _, a := range rdn {
+			if used, _ := lookup.Names(a.Value); len(used) > 0 {
+				continue
+			}
+			if _, err := (pkixmsg.Name{{a}}).DER(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkSANs(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 	if len(s.SANs) > maxSANs {
 		p.Add("sans", fmt.Sprintf("A template has at most %d alternative names.", maxSANs), "Leave some out.")
 		return
 	}
 	for i, san := range s.SANs {
 		field := fmt.Sprintf("sans[%d]", i)
-		kind, err := pkixmsg.ParseNameType(san.Type)
+		t, err := pkixmsg.ParseNameType(san.Type)
 		if err != nil {
 			p.Merge(field, plain(err))
+			continue
+		}
+		if possible := kind.Traits.SANs; possible != nil && !slices.Contains(possible, t) {
+			p.Add(field, fmt.Sprintf("%s cannot put a name of type %s into certificates.", kind.Title, t), fmt.Sprintf("Use one of %v.", possible))
 			continue
 		}
 		names, err := lookup.Names(san.Value)
@@ -128,11 +156,11 @@ func checkSANs(s *ra.TemplateSpec, p *ra.Problems) {
 			p.Merge(field, sentence(err))
 			continue
 		}
-		if kind == pkixmsg.DirName {
+		if t == pkixmsg.DirName {
 			_, err = pkixmsg.ParseDN(san.Value)
 			p.Merge(field, plain(err))
 		} else if len(names) == 0 {
-			p.Merge(field, plain(pkixmsg.GeneralName{Type: kind, Value: san.Value}.Check(true)))
+			p.Merge(field, plain(pkixmsg.GeneralName{Type: t, Value: san.Value}.Check(true)))
 		}
 	}
 }
@@ -144,8 +172,11 @@ func checkKey(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 		p.Add("key_type", fmt.Sprintf("%s does not certify %s keys.", kind.Title, s.KeyType), fmt.Sprintf("Use one of %v.", t))
 	}
 	for i, k := range s.KeyTypes {
+		field := fmt.Sprintf("key_types[%d]", i)
 		if _, err := pkixmsg.ParseKeyType(k); err != nil {
-			p.Merge(fmt.Sprintf("key_types[%d]", i), plain(err))
+			p.Merge(field, plain(err))
+		} else if t := kind.Traits.KeyTypes; len(t) > 0 && !slices.Contains(t, k) {
+			p.Add(field, fmt.Sprintf("%s does not certify %s keys.", kind.Title, k), fmt.Sprintf("Use any of %v.", t))
 		}
 	}
 	if !slices.Contains(kind.Traits.KeyPlaces, s.KeyPlace) {
@@ -154,7 +185,7 @@ func checkKey(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 	if s.ForceOnDevice && s.KeyPlace != ra.KeyOnDevice {
 		p.Add("force_on_device", "The template forces keys on the device and has them made elsewhere.", "Set key_place to device, or do not force it.")
 	}
-	if s.Usage == "encryption" && s.KeyType == string(pkixmsg.Ed25519) {
+	if s.Usage == "encryption" && slices.Contains(append([]string{s.KeyType}, s.KeyTypes...), string(pkixmsg.Ed25519)) {
 		p.Add("usage", "An Ed25519 key can only sign.", "Use signing, or another key type.")
 	}
 }

@@ -35,10 +35,12 @@ type Ask struct {
 // Submit writes the intent and, when Wait is set and nobody must approve, acts
 // on it. The request comes back in whatever state it reached; a state other
 // than issued is not an error. Errors are refusals before there was a request:
-// Invalid, Denied, NotFound, Conflict. The same Ask.Key gives the same request.
+// Invalid, Denied, NotFound, Conflict. The same Ask.Key gives the same request;
+// a key that was used for something else, or by somebody whose requests the
+// actor may not make, is a Conflict.
 func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Request, error) {
 	if ask.Key != "" {
-		if r, err := s.known(ctx, ask); err != nil || r != nil {
+		if r, err := s.known(ctx, actor, ask); err != nil || r != nil {
 			return r, err
 		}
 	}
@@ -46,48 +48,73 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 	if err != nil {
 		return nil, err
 	}
-	r := p.request
+	var r *ra.Request
+	var existing bool
 	s.step(StepIntent)
-	existing := false
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
-		if found, err := tx.RequestByKey(r.IdempotencyKey); err == nil {
-			r, existing = found, true
-			return nil
-		} else if ra.KindOf(err) != ra.NotFound {
-			return err
+		fresh := p.request // a copy: this function may run again
+		r, existing = &fresh, false
+		if ask.Key != "" {
+			found, err := knownIn(tx, actor, ask)
+			if err != nil {
+				return err
+			}
+			if found != nil {
+				r, existing = found, true
+				return nil
+			}
 		}
-		attempt, copied := *p, *p.request // this function may run again: leave what was prepared as it is
-		attempt.request, r = &copied, &copied
-		return s.intend(tx, actor, ask, &attempt)
+		return s.intend(tx, actor, ask, p, r)
 	})
 	if ra.KindOf(err) == ra.Conflict && ask.Key != "" {
 		// Another node wrote the same ask between our look and our insert.
-		if known, lookErr := s.known(ctx, ask); lookErr == nil && known != nil {
+		if known, lookErr := s.known(ctx, actor, ask); lookErr == nil && known != nil {
 			return known, nil
 		}
 	}
-	if err != nil || existing || !ask.Wait || r.State != ra.Submitted {
-		return r, err
+	if err != nil {
+		return nil, err
+	}
+	if existing || !ask.Wait || r.State != ra.Submitted {
+		return r, nil
 	}
 	s.step(StepAsk)
 	return s.act(ctx, r, false)
 }
 
 // known gives the request an earlier Ask with the same key led to, or nil.
-func (s *Service) known(ctx context.Context, ask Ask) (r *ra.Request, err error) {
+func (s *Service) known(ctx context.Context, actor ra.Actor, ask Ask) (r *ra.Request, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		r, err = tx.RequestByKey(ask.Key)
+		r, err = knownIn(tx, actor, ask)
 		return err
 	})
+	return r, err
+}
+
+func knownIn(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Request, error) {
+	r, err := tx.RequestByKey(ask.Key)
 	if ra.KindOf(err) == ra.NotFound {
 		return nil, nil
 	}
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	same := r.TemplateID == ask.Template && r.DeviceID == ask.Device && r.Renews == ask.Renews && (ask.User == "" || r.UserID == ask.User)
+	if actor.Kind == ra.ActorDevice {
+		same = same && actor.ID == string(r.DeviceID)
+	} else if same {
+		same = access.CheckGroup(tx, actor, access.Request, r.GroupID) == nil
+	}
+	if !same {
+		return nil, ra.Errorf(ra.Conflict, "Another request was made with this idempotency key.").WithField("idempotency_key").
+			WithRemedy("Use a new key for a new request.").WithRetry(ra.Never)
+	}
+	return r, nil
 }
 
 // prepared is a checked Ask, ready to be written.
 type prepared struct {
-	request  *ra.Request
+	request  ra.Request
 	template *ra.Template
 	fill     *Fill
 	key      crypto.Signer // made here; nil otherwise
@@ -110,7 +137,11 @@ func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepar
 			return err
 		}
 		if csr != nil {
-			return s.checkKeyReuse(tx, ask, p.template, hex.EncodeToString(csr.SPKIHash[:]))
+			var user ra.UserID
+			if subject.User != nil {
+				user = subject.User.ID
+			}
+			return checkKeyReuse(tx, ask, user, p.template, hex.EncodeToString(csr.SPKIHash[:]))
 		}
 		return nil
 	})
@@ -122,10 +153,9 @@ func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepar
 		return nil, final(err)
 	}
 	now := s.Now()
-	r := &ra.Request{ID: ra.NewID[ra.RequestID](ra.RequestPrefix, now), GroupID: t.GroupID, AuthorityID: t.AuthorityID, TemplateID: t.ID,
+	r := ra.Request{ID: ra.NewID[ra.RequestID](ra.RequestPrefix, now), GroupID: t.GroupID, AuthorityID: t.AuthorityID, TemplateID: t.ID,
 		TemplateRev: t.Revision, Renews: ask.Renews, Door: ask.Door, EndpointID: ask.Endpoint, TransactionID: ask.Transaction,
 		IdempotencyKey: ask.Key, KeyPlace: t.Spec.KeyPlace, Subject: p.fill.Subject, AskedBy: actor}
-	p.request = r
 	if r.IdempotencyKey == "" {
 		r.IdempotencyKey = string(r.ID)
 	}
@@ -147,7 +177,7 @@ func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepar
 		p.fill.KeyPlace, p.fill.KeyType = ra.KeyOnDevice, string(csr.Key.Type)
 		r.CSR, r.SPKIHash = csr.Raw, hex.EncodeToString(csr.SPKIHash[:])
 	case t.Spec.KeyPlace == ra.KeyHere:
-		if err := p.makeKey(); err != nil {
+		if err := p.makeKey(&r); err != nil {
 			return nil, err
 		}
 	case t.Spec.KeyPlace == ra.KeyAtCA:
@@ -155,55 +185,21 @@ func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepar
 		return nil, ra.Errorf(ra.Invalid, "Template %q leaves the key to the device, so a certificate request is needed.", t.Name).WithField("csr").
 			WithRemedy("Send a PKCS#10, or use a template whose key is made here.")
 	}
-	if r.Fill, err = json.Marshal(p.fill); err != nil {
-		return nil, err
-	}
-	return p, nil
+	r.Fill, err = json.Marshal(p.fill)
+	p.request = r
+	return p, err
 }
 
 // subject loads whom the certificate is for and checks that the actor may ask
-// and that template, device and user go together.
+// and that template, device and user go together. Rights come first: whoever
+// has none learns nothing else.
 func (s *Service) subject(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Template, lookup.Subject, error) {
-	var sub lookup.Subject
-	t, err := tx.Template(ask.Template)
+	sub, group, err := s.holders(tx, actor, ask)
 	if err != nil {
 		return nil, sub, err
 	}
-	if t.Disabled {
-		return nil, sub, ra.Errorf(ra.Conflict, "Template %q is switched off.", t.Name).WithRemedy("Switch it on, or use another template.").WithRetry(ra.Never)
-	}
-	group := t.GroupID
-	user := ask.User
-	if ask.Device != "" {
-		if sub.Device, err = tx.Device(ask.Device); err != nil {
-			return nil, sub, err
-		}
-		if sub.Device.State != ra.DeviceEnrolled {
-			return nil, sub, ra.Errorf(ra.Denied, "Device %q is %s and gets no certificates.", sub.Device.Name, sub.Device.State).
-				WithRemedy("Enrol the device again first.").WithRetry(ra.Never)
-		}
-		group = sub.Device.GroupID
-		if user == "" {
-			user = sub.Device.UserID
-		}
-	}
-	if user != "" {
-		if sub.User, err = tx.User(user); err != nil {
-			return nil, sub, err
-		}
-		if sub.User.Disabled {
-			return nil, sub, ra.Errorf(ra.Denied, "User %q is disabled and gets no certificates.", sub.User.Name).
-				WithRemedy("Enable the user, or assign the device to another one.").WithRetry(ra.Never)
-		}
-		if sub.Device == nil {
-			group = sub.User.GroupID
-		}
-	}
-	if actor.Kind == ra.ActorDevice {
-		if ask.Device == "" || actor.ID != string(ask.Device) {
-			return nil, sub, ra.Errorf(ra.Denied, "A device may ask for itself only.").WithRemedy("Use the challenge made for this device.").WithRetry(ra.Never)
-		}
-	} else if err := access.CheckGroup(tx, actor, access.Request, group); err != nil {
+	t, err := tx.Template(ask.Template)
+	if err != nil {
 		return nil, sub, err
 	}
 	if sub.Group, err = tx.Group(group); err != nil {
@@ -214,18 +210,104 @@ func (s *Service) subject(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Template, 
 		return nil, sub, err
 	}
 	if !strings.HasPrefix(sub.Group.Path, home.Path) {
-		return nil, sub, ra.Errorf(ra.Denied, "Template %q belongs to the organization group %q and is not for %q.", t.Name, home.Name, sub.Group.Name).
+		return nil, sub, ra.Errorf(ra.Denied, "This template is not for the organization group %q.", sub.Group.Name).
 			WithRemedy("Use a template of the device's own group or of one above it.").WithRetry(ra.Never)
+	}
+	if t.Disabled {
+		return nil, sub, ra.Errorf(ra.Conflict, "Template %q is switched off.", t.Name).WithRemedy("Switch it on, or use another template.").WithRetry(ra.Never)
+	}
+	if err := entitled(&sub); err != nil {
+		return nil, sub, err
 	}
 	if sub.Settings, err = tx.EffectiveSettings(group); err != nil {
 		return nil, sub, err
 	}
-	return t, sub, s.checkRenewal(tx, ask, sub)
+	var user ra.UserID
+	if sub.User != nil {
+		user = sub.User.ID
+	}
+	return t, sub, checkRenewal(tx, ask, user)
+}
+
+// holders loads the device and user of an Ask, with the group that decides
+// about rights: the device's, or the user's without a device. A user named
+// beside a device who is not the device's own is somebody else's name, which
+// takes the right there too; it never crosses organizations.
+func (s *Service) holders(tx *store.Tx, actor ra.Actor, ask Ask) (sub lookup.Subject, group ra.GroupID, err error) {
+	if actor.Kind == ra.ActorDevice && (ask.Device == "" || actor.ID != string(ask.Device)) {
+		return sub, "", ra.Errorf(ra.Denied, "A device may ask for itself only.").WithRemedy("Use the challenge made for this device.").WithRetry(ra.Never)
+	}
+	if ask.Device == "" && ask.User == "" {
+		return sub, "", ra.Errorf(ra.Invalid, "A certificate is for a device or a user.").WithField("device_id").WithRemedy("Name one of them.").WithRetry(ra.Never)
+	}
+	user := ask.User
+	if ask.Device != "" {
+		if sub.Device, err = tx.Device(ask.Device); err != nil {
+			return sub, "", err
+		}
+		group = sub.Device.GroupID
+		if actor.Kind != ra.ActorDevice {
+			if err := access.CheckGroup(tx, actor, access.Request, group); err != nil {
+				return sub, "", err
+			}
+		}
+		if user == "" {
+			user = sub.Device.UserID
+		}
+	}
+	if user == "" {
+		return sub, group, nil
+	}
+	if sub.User, err = tx.User(user); err != nil {
+		return sub, "", err
+	}
+	if sub.Device == nil {
+		group = sub.User.GroupID
+		return sub, group, access.CheckGroup(tx, actor, access.Request, group)
+	}
+	return sub, group, otherUser(tx, actor, access.Request, &sub)
+}
+
+// otherUser checks the right to use a user's name for a device of somebody
+// else.
+func otherUser(tx *store.Tx, actor ra.Actor, p access.Permission, sub *lookup.Subject) error {
+	if sub.User.ID == sub.Device.UserID {
+		return nil
+	}
+	if actor.Kind == ra.ActorDevice {
+		return ra.Errorf(ra.Denied, "A device may name its own user only.").WithRemedy("Assign the user to the device first.").WithRetry(ra.Never)
+	}
+	if err := access.CheckGroup(tx, actor, p, sub.User.GroupID); err != nil {
+		return err
+	}
+	home, err := tx.Organization(sub.User.GroupID)
+	if err != nil {
+		return err
+	}
+	if home.ID != sub.Device.OrganizationID {
+		return ra.Errorf(ra.Invalid, "User %q belongs to another organization than the device.", sub.User.Name).WithField("user_id").
+			WithRemedy("Choose a user of the device's organization.").WithRetry(ra.Never)
+	}
+	return nil
+}
+
+// entitled: a device that is enrolled, a user who is not disabled.
+func entitled(sub *lookup.Subject) error {
+	if d := sub.Device; d != nil && d.State != ra.DeviceEnrolled {
+		return ra.Errorf(ra.Denied, "Device %q is %s and gets no certificates.", d.Name, d.State).
+			WithRemedy("Enrol the device again first.").WithRetry(ra.Never)
+	}
+	if u := sub.User; u != nil && u.Disabled {
+		return ra.Errorf(ra.Denied, "User %q is disabled and gets no certificates.", u.Name).
+			WithRemedy("Enable the user, or assign the device to another one.").WithRetry(ra.Never)
+	}
+	return nil
 }
 
 // checkRenewal: the certificate to be replaced belongs to the same device or
-// user and template, and is still one that may vouch for its successor.
-func (s *Service) checkRenewal(tx *store.Tx, ask Ask, sub lookup.Subject) error {
+// user and template, is still one that may vouch for its successor, and is not
+// being renewed by another request.
+func checkRenewal(tx *store.Tx, ask Ask, user ra.UserID) error {
 	if ask.Renews == "" {
 		return nil
 	}
@@ -233,13 +315,16 @@ func (s *Service) checkRenewal(tx *store.Tx, ask Ask, sub lookup.Subject) error 
 	if err != nil {
 		return err
 	}
-	sameUser := sub.User != nil && old.UserID == sub.User.ID
-	if old.TemplateID != ask.Template || old.DeviceID != ask.Device || (ask.Device == "" && old.UserID != "" && !sameUser) {
+	if old.TemplateID != ask.Template || old.DeviceID != ask.Device || (ask.Device == "" && old.UserID != user) || old.Purpose != ra.PurposeLeaf {
 		return ra.Errorf(ra.Denied, "The certificate to be renewed was issued to somebody else or with another template.").
 			WithRemedy("Renew it with the template it came from, for the device it belongs to.").WithRetry(ra.Never)
 	}
-	if old.State != ra.Valid && old.State != ra.Superseded {
-		return ra.Errorf(ra.Denied, "The certificate to be renewed is %s.", strings.ReplaceAll(string(old.State), "_", " ")).
+	state := old.State
+	if !old.NotAfter.After(tx.Now) && state != ra.Revoked {
+		state = ra.Expired
+	}
+	if state != ra.Valid && state != ra.Superseded {
+		return ra.Errorf(ra.Denied, "The certificate to be renewed is %s.", strings.ReplaceAll(string(state), "_", " ")).
 			WithRemedy("Enrol the device again with a new challenge.").WithRetry(ra.Never)
 	}
 	if open, err := tx.RenewalRequest(ask.Renews); err == nil && (ask.Key == "" || open.IdempotencyKey != ask.Key) {
@@ -251,16 +336,20 @@ func (s *Service) checkRenewal(tx *store.Tx, ask Ask, sub lookup.Subject) error 
 	return nil
 }
 
-// checkKeyReuse: a key that is known for another device is refused always; for
-// the same device only the template may allow it.
-func (s *Service) checkKeyReuse(tx *store.Tx, ask Ask, t *ra.Template, spki string) error {
-	known, _, err := tx.FindCertificates(store.CertificateFilter{SPKIHash: spki, OwnToo: true, Page: store.Page{Limit: 20}})
+// checkKeyReuse: a key that is known for another device or user, or that was
+// compromised, is refused always; for the same one only the template may allow
+// it.
+func checkKeyReuse(tx *store.Tx, ask Ask, user ra.UserID, t *ra.Template, spki string) error {
+	known, _, err := tx.FindCertificates(store.CertificateFilter{SPKIHash: spki, OwnToo: true, Page: store.Page{Limit: store.MaxPage}})
 	if err != nil {
 		return err
 	}
 	for _, c := range known {
-		if c.DeviceID != ask.Device || c.Purpose != ra.PurposeLeaf {
+		if c.DeviceID != ask.Device || (ask.Device == "" && c.UserID != user) || c.Purpose != ra.PurposeLeaf {
 			return refusal("The key belongs to another device already.", "Make a new key on this device; if nobody copied the old one, two devices made the same: look at their random number generators.")
+		}
+		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
+			return refusal("The key is known to be compromised.", "Make a new key on the device.")
 		}
 		if !t.Spec.ReuseKey && ask.Renews == "" {
 			return refusal("The device has a certificate for this key already.", "Make a new key, renew the certificate, or allow key re-use in the template.")
@@ -273,7 +362,7 @@ func (s *Service) checkKeyReuse(tx *store.Tx, ask Ask, t *ra.Template, spki stri
 }
 
 // makeKey makes the key pair and its CSR here.
-func (p *prepared) makeKey() error {
+func (p *prepared) makeKey(r *ra.Request) error {
 	key, err := pkixmsg.GenerateKey(pkixmsg.KeyType(p.fill.KeyType))
 	if err != nil {
 		return err
@@ -290,14 +379,18 @@ func (p *prepared) makeKey() error {
 	if err != nil {
 		return fieldError("csr", err)
 	}
-	p.key, p.request.CSR, p.request.SPKIHash = key, der, hex.EncodeToString(csr.SPKIHash[:])
+	p.key, r.CSR, r.SPKIHash = key, der, hex.EncodeToString(csr.SPKIHash[:])
 	return nil
 }
 
 // intend writes the request, its sealed key, the used-up challenge, the replay
 // memory and the audit entry: all or nothing.
-func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared) error {
-	r := p.request
+func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *ra.Request) error {
+	// Again, now with the old certificate locked: of two renewals one gets here
+	// first, whatever their keys.
+	if err := checkRenewal(tx, ask, r.UserID); err != nil {
+		return err
+	}
 	if err := move(r, ra.Requested); err != nil {
 		return err
 	}

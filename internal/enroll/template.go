@@ -107,8 +107,9 @@ func (s *Service) Template(ctx context.Context, actor ra.Actor, id ra.TemplateID
 
 // FindTemplates lists the templates the actor may see.
 func (s *Service) FindTemplates(ctx context.Context, actor ra.Actor, f store.TemplateFilter) (list []*ra.Template, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindTemplates(f)

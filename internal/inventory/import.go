@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"chancery/internal/access"
@@ -32,7 +33,7 @@ type ImportResult struct {
 	Updated   int
 	Unchanged int
 	Failed    int
-	Faults    []ImportFault // of the first 1000 rows that failed
+	Faults    []ImportFault // of the first 1000 rows that failed, by line
 }
 
 // ImportFault is one row that was refused.
@@ -104,7 +105,9 @@ func (s *Service) take(ctx context.Context, actor ra.Actor, from io.Reader, in I
 	if err != nil {
 		return &im.result, err
 	}
-	return &im.result, im.all(ctx, r)
+	err = im.all(ctx, r)
+	slices.SortStableFunc(im.result.Faults, func(a, b ImportFault) int { return a.Line - b.Line })
+	return &im.result, err
 }
 
 // all reads and stores batch after batch: nothing is read inside a transaction.

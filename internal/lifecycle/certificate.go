@@ -22,8 +22,9 @@ func (s *Service) Certificate(ctx context.Context, actor ra.Actor, id ra.Certifi
 
 // FindCertificates lists the certificates the actor may see.
 func (s *Service) FindCertificates(ctx context.Context, actor ra.Actor, f store.CertificateFilter) (list []*ra.Certificate, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindCertificates(f)
@@ -34,8 +35,9 @@ func (s *Service) FindCertificates(ctx context.Context, actor ra.Actor, f store.
 
 // CountCertificates counts what a filter finds among them, by state.
 func (s *Service) CountCertificates(ctx context.Context, actor ra.Actor, f store.CertificateFilter) (counts []store.Count, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		counts, err = tx.CountCertificates(f)
@@ -46,8 +48,9 @@ func (s *Service) CountCertificates(ctx context.Context, actor ra.Actor, f store
 
 // FindObligations lists what waits, among what the actor may see.
 func (s *Service) FindObligations(ctx context.Context, actor ra.Actor, f store.ObligationFilter) (list []ra.ObligationRow, next string, err error) {
+	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Scope(tx, actor, access.See); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindObligations(f)

@@ -187,7 +187,7 @@ func (s Subject) Expand(text string, escape Escape, used map[string]string) (str
 		return nil
 	})
 	if err != nil {
-		return "", s.named(err)
+		return "", s.Named(err)
 	}
 	return b.String(), nil
 }
@@ -227,8 +227,9 @@ func (s Subject) value(name string) (string, error) {
 	return "", e
 }
 
-// named completes an error with whom and what it is about.
-func (s Subject) named(err error) error {
+// Named completes an error with whom and what it is about: the device or user,
+// and the template.
+func (s Subject) Named(err error) error {
 	e := ra.AsError(err)
 	c := *e
 	c.Message = strings.TrimSuffix(c.Message, ".")

@@ -41,13 +41,19 @@ type AdminQuery struct {
 
 // PasswordInput sets a password.
 type PasswordInput struct {
-	Password string `json:"password" writeOnly:"true"`
+	Password string `json:"password" writeOnly:"true" minLength:"1"`
 }
 
-// Link is a one-time address that signs an administrator in.
+// Link lets an administrator sign in to the console once.
 type Link struct {
-	URL       string    `json:"url" doc:"Shown once."`
+	Link      string    `json:"link" doc:"To be entered or opened at the console; shown once."`
+	Console   string    `json:"console" doc:"Address of the console."`
 	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// LinkInput asks for a link.
+type LinkInput struct {
+	Life string `json:"life,omitempty" doc:"A time span up to 7d; left out, 15m."`
 }
 
 // Token is a program's key to the API.
@@ -70,9 +76,9 @@ func OfToken(t *ra.Token) Token {
 
 // TokenInput asks for a token.
 type TokenInput struct {
-	Name      string    `json:"name"`
-	Grants    []Grant   `json:"grants"`
-	ExpiresAt time.Time `json:"expires_at,omitzero" doc:"Left out: never."`
+	Name   string  `json:"name"`
+	Grants []Grant `json:"grants" nullable:"false"`
+	Life   string  `json:"life,omitempty" doc:"A time span such as 90d; left out, until it is deleted."`
 }
 
 // Me is who asks.

@@ -143,7 +143,7 @@ func challenge(t *testing.T, w *World) {
 	if !ok {
 		return
 	}
-	order := ca.ChallengeOrder{ID: "req_challenge", Subject: "CN=pad-0042", Holder: "dev_1"}
+	order := ca.ChallengeOrder{ID: "req_challenge", Subject: pkixmsg.Name{{{OID: pkixmsg.OIDCommonName, Value: "pad-0042"}}}, Holder: "dev_1"}
 	if w.setup.Kind.NewOptions != nil {
 		order.Options = w.setup.Kind.NewOptions()
 		setting.Defaults(order.Options)
@@ -249,7 +249,7 @@ func (w *World) listed(der []byte, issuer, cert *x509.Certificate, want bool) {
 		w.T.Errorf("the certificate is in the list: %v; want %v", has, want)
 	}
 	text := w.openSSLCRL(der, issuer)
-	if shown := strings.Contains(strings.ToLower(text), fmt.Sprintf("serial number: %x", cert.SerialNumber)); shown != want {
+	if shown := strings.Contains(strings.ToLower(text), fmt.Sprintf("serial number: %x", cert.SerialNumber.Bytes())); shown != want {
 		w.T.Errorf("openssl shows the certificate in the list: %v; want %v\n%s", shown, want, text)
 	}
 }

@@ -222,11 +222,11 @@ func (w *World) issue(r ca.Request) ca.Reply {
 	if err != nil {
 		w.T.Fatalf("Issue: %v", err)
 	}
-	return w.await(reply)
+	return w.await(r, reply)
 }
 
 // await fetches a pending reply until it is answered.
-func (w *World) await(reply ca.Reply) ca.Reply {
+func (w *World) await(r ca.Request, reply ca.Reply) ca.Reply {
 	w.T.Helper()
 	for tries := 0; reply.Pending(); tries++ {
 		f, ok := w.Connector.(ca.Fetcher)
@@ -234,7 +234,7 @@ func (w *World) await(reply ca.Reply) ca.Reply {
 			w.T.Fatalf("a pending reply cannot be fetched: handle %q, Fetcher %v, %d tries", reply.Handle, ok, tries)
 		}
 		var err error
-		if reply, err = f.Fetch(w.T.Context(), reply.Handle); err != nil {
+		if reply, err = f.Fetch(w.T.Context(), r, reply.Handle); err != nil {
 			w.T.Fatalf("Fetch: %v", err)
 		}
 	}

@@ -51,14 +51,14 @@ func pend(t *testing.T, w *World) {
 	}
 	w.count(r.ID, 0)
 	w.Reopen() // whoever fetches may be another process
-	done := w.await(reply)
+	done := w.await(r, reply)
 	w.verify(r, done)
-	again, err := w.Connector.(ca.Fetcher).Fetch(t.Context(), reply.Handle)
+	again, err := w.Connector.(ca.Fetcher).Fetch(t.Context(), r, reply.Handle)
 	if err != nil || again.Pending() || !again.Chain[0].Equal(done.Chain[0]) {
 		t.Errorf("fetching again does not give the same certificate: %v", err)
 	}
 	w.count(r.ID, 1)
-	_, err = w.Connector.(ca.Fetcher).Fetch(t.Context(), "no-such-handle")
+	_, err = w.Connector.(ca.Fetcher).Fetch(t.Context(), r, "no-such-handle")
 	w.wantError(err, ra.NotFound, ra.RefusedByCA)
 }
 
@@ -109,7 +109,7 @@ func (w *World) settle(r ca.Request, decided bool) {
 		w.T.Fatalf("Find says found %v; want %v", found, decided)
 	}
 	if found {
-		reply = w.await(reply)
+		reply = w.await(r, reply)
 	} else {
 		reply = w.issue(r)
 	}
@@ -182,7 +182,7 @@ func (w *World) together(n int, request func(int) ca.Request) []ca.Reply {
 		if errs[i] != nil {
 			w.T.Fatalf("request %d of %d at once: %v", i, n, errs[i])
 		}
-		replies[i] = w.await(replies[i])
+		replies[i] = w.await(request(i), replies[i])
 	}
 	return replies
 }

@@ -58,6 +58,7 @@ func Kind() ca.Kind {
 			Ports:      "none",
 			Limits:     "Whoever holds the server and its master key holds the CA key; a company root as superior limits the damage.",
 			Extensions: true,
+			SID:        true,
 		},
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"chancery/internal/ca"
 	"chancery/internal/ca/catest"
+	"chancery/internal/ca/embedded"
 	"chancery/internal/ra"
 	"chancery/internal/wire/pkixmsg"
 )
@@ -408,4 +409,16 @@ func colons(b []byte) string {
 		parts[i] = hex.EncodeToString(b[i : i+1])
 	}
 	return strings.Join(parts, ":")
+}
+
+// TestKeyTypes: every type of key the traits promise.
+func TestKeyTypes(t *testing.T) {
+	w := newWorld(t, `{}`)
+	for _, keyType := range embedded.Kind().Traits.KeyTypes {
+		reply := w.issue(w.order("req_"+strings.ReplaceAll(keyType, "-", "_"), pkixmsg.KeyType(keyType)))
+		if got := string(pkixmsg.DescribeKey(reply.Chain[0].PublicKey).Type); got != keyType {
+			t.Errorf("a key of type %s; asked for %s", got, keyType)
+		}
+		lintAgain(t, reply.Chain[0])
+	}
 }

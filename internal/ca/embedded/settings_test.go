@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,7 +95,7 @@ func TestSubordinate(t *testing.T) {
 			}
 			superior := newCompany(t, "CA:TRUE,pathlen:1")
 			answer := superior.sign(csr, subordinateExtensions...)
-			if err := w.settings.Install(append(superior.root(), answer...)); err != nil { // in any order
+			if err := w.settings.Install(append(superior.root(), answer...), time.Now()); err != nil { // in any order
 				t.Fatalf("Install: %v", err)
 			}
 			if w.settings.PendingKey.IsSet() {
@@ -120,7 +121,7 @@ func TestSubordinate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := w.settings.Install(append(superior.sign(csr, subordinateExtensions...), superior.root()...)); err != nil {
+			if err := w.settings.Install(append(superior.sign(csr, subordinateExtensions...), superior.root()...), time.Now()); err != nil {
 				t.Fatalf("Install of the renewal: %v", err)
 			}
 			c := w.connect()
@@ -188,7 +189,7 @@ func TestInstallRefuses(t *testing.T) {
 		"too far below": {append(shallow.sign(csr, subordinateExtensions...), shallow.root()...), "so far below"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := wantKind(t, w.settings.Install(c.answer), ra.Invalid)
+			e := wantKind(t, w.settings.Install(c.answer, time.Now()), ra.Invalid)
 			if !strings.Contains(e.Message, c.want) || e.Field != "certificates" {
 				t.Errorf("field %q, message %q; want %q", e.Field, e.Message, c.want)
 			}
@@ -197,7 +198,7 @@ func TestInstallRefuses(t *testing.T) {
 			}
 		})
 	}
-	if err := w.settings.Install(append(good, superior.root()...)); err != nil {
+	if err := w.settings.Install(append(good, superior.root()...), time.Now()); err != nil {
 		t.Errorf("the right answer afterwards: %v", err)
 	}
 }
@@ -420,4 +421,67 @@ func TestSettingsRefuse(t *testing.T) {
 	setting.Defaults(s)
 	_, err := s.Connect(t.Context(), w.env)
 	wantKind(t, err, ra.Invalid)
+}
+
+// TestKeyInFile: the issuing key stays in its file, whoever signs it.
+func TestKeyInFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "issuing.key")
+	openssl(t, dir, "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384", "-out", file)
+	address := `"key_source": "uri", "key_uri": "file://` + file + `"`
+
+	w := newWorld(t, `{`+address+`}`)
+	first := w.issue(w.order("req_1", pkixmsg.P256))
+	if first.Chain[0].SignatureAlgorithm != x509.ECDSAWithSHA384 {
+		t.Errorf("signed with %v", first.Chain[0].SignatureAlgorithm)
+	}
+	*w.clock = start.AddDate(1, 0, 0)
+	if err := w.settings.Renew(t.Context(), w.env); err != nil {
+		t.Fatalf("Renew: %v", err)
+	}
+	c := w.connect()
+	if len(c.Issuers()) != 1 || c.Issuers()[0].Equal(first.Chain[1]) || w.settings.Key.IsSet() || w.settings.RetiredKeys.IsSet() {
+		t.Error("a renewal with the same key keeps one issuer and takes no key into the settings")
+	}
+	if err := c.Revoke(t.Context(), ca.Revocation{Certificate: first.Chain[0]}); err != nil {
+		t.Errorf("a certificate from before the renewal cannot be revoked: %v", err)
+	}
+	w.verifyList(c, first.Chain[1]) // the same key, so the same list
+
+	sub := newSubordinate(t, `{"setup": "subordinate", `+address+`}`)
+	csr, err := sub.settings.CSR()
+	if err != nil {
+		t.Fatalf("CSR: %v", err)
+	}
+	superior := newCompany(t, "CA:TRUE")
+	if err := sub.settings.Install(append(superior.sign(csr, subordinateExtensions...), superior.root()...), time.Now()); err != nil {
+		t.Fatalf("Install: %v", err)
+	}
+	sub.issue(sub.order("req_1", pkixmsg.P256))
+	if sub.settings.Key.IsSet() || sub.settings.PendingKey.IsSet() {
+		t.Error("the key of the file was taken into the settings")
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestPage keeps the page of the settings.
+func TestPage(t *testing.T) {
+	got := setting.Markdown(embedded.Kind().New(), "Embedded CA")
+	file := filepath.Join("testdata", "settings.md")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the settings and %s differ; run the test with -update and read the difference:\n%s", file, got)
+	}
 }

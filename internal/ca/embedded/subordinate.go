@@ -3,6 +3,7 @@ package embedded
 import (
 	"crypto"
 	"crypto/x509"
+	"time"
 
 	"chancery/internal/ra"
 	"chancery/internal/secret"
@@ -59,12 +60,16 @@ func (s *Settings) pendingKey() (crypto.Signer, error) {
 // Install takes the superior's answer. The certificate is for the pending key or,
 // renewed, for the present one; its chain may come in any order but is complete.
 // Everything else is Invalid and changes nothing.
-func (s *Settings) Install(answer []*x509.Certificate) error {
+func (s *Settings) Install(answer []*x509.Certificate, now time.Time) error {
 	key, text, err := s.answered(answer)
 	if err != nil {
 		return err
 	}
 	leaf, rest := pick(answer, key.Public())
+	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		return ra.Errorf(ra.Invalid, "The certificate is valid from %s to %s, and not now.", leaf.NotBefore.Format(time.DateTime), leaf.NotAfter.Format(time.DateTime)).WithField("certificates").
+			WithRemedy("Ask the superior CA for a current one, or check the clock of this server.")
+	}
 	chain, err := orderChain(leaf, rest)
 	if err != nil {
 		return ra.AsError(err).WithField("certificates")

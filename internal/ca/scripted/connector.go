@@ -78,7 +78,7 @@ func (c *Connector) Issue(ctx context.Context, r ca.Request) (ca.Reply, error) {
 }
 
 // Fetch asks for the answer to a pending request.
-func (c *Connector) Fetch(_ context.Context, handle string) (ca.Reply, error) {
+func (c *Connector) Fetch(_ context.Context, _ ca.Request, handle string) (ca.Reply, error) {
 	a := c.authority
 	a.mu.Lock()
 	defer a.mu.Unlock()

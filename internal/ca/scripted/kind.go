@@ -55,7 +55,7 @@ func (a *Authority) Kind() ca.Kind {
 		Traits: ca.Traits{
 			KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere, ra.KeyAtCA},
 			KeyTypes:  []string{"rsa-2048", "p-256"},
-			Revoke:    true, Hold: true, Pending: true, Sure: !a.Forgetful, Extensions: true,
+			Revoke:    true, Hold: true, Pending: true, Sure: !a.Forgetful, Extensions: true, SID: true,
 		},
 	}
 }
@@ -66,7 +66,7 @@ func (a *Authority) BareKind() ca.Kind {
 	k := a.Kind()
 	k.ID, k.Title = "scripted-bare", "Scripted authority without abilities"
 	k.New, k.NewOptions = func() ca.Settings { return &Settings{authority: a, bare: true} }, nil
-	k.Traits = ca.Traits{KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere}, Extensions: true}
+	k.Traits = ca.Traits{KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere}, Extensions: true, SID: true}
 	return k
 }
 
