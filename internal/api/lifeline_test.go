@@ -135,7 +135,7 @@ func TestRequest(t *testing.T) {
 		if done.State != "cancelled" {
 			t.Errorf("cancelled: %+v", done)
 		}
-		w.refused(w.owner, http.StatusConflict, post, prefix+"/requests/"+s.Waiting+"/deny", map[string]any{})
+		w.refused(other, http.StatusConflict, post, prefix+"/requests/"+s.Waiting+"/deny", map[string]any{})
 
 		var page resource.Page[resource.Request]
 		w.do(http.StatusOK, get, "/requests?state=cancelled,denied&group_id="+s.Group, nil, &page)

@@ -30,6 +30,9 @@ func (s *Service) Decide(ctx context.Context, actor ra.Actor, id ra.RequestID, a
 		if r.State != ra.AwaitingApproval {
 			return ra.Errorf(ra.Conflict, "The request is %s and waits for no decision.", words(r.State)).WithRemedy("Reload it to see where it stands.")
 		}
+		if !r.Deadline.After(tx.Now) {
+			return ra.Errorf(ra.Conflict, "The time to decide about this request is over.").WithRemedy("Ask for the certificate again.")
+		}
 		t, err := tx.Template(r.TemplateID)
 		if err != nil {
 			return err
@@ -100,14 +103,8 @@ func (s *Service) Cancel(ctx context.Context, actor ra.Actor, id ra.RequestID) (
 }
 
 func (s *Service) cancel(tx *store.Tx, actor ra.Actor, r *ra.Request, reason string) error {
-	if err := move(r, ra.Cancelled); err != nil {
-		return err
-	}
 	r.Reason = reason
-	if err := tx.UpdateRequest(r); err != nil {
-		return err
-	}
-	if err := tx.DeleteSealed(string(r.ID), ""); err != nil {
+	if err := s.giveUp(tx, r, ra.Cancelled); err != nil {
 		return err
 	}
 	return audit.Record(tx, audit.Entry{Code: audit.RequestCancelled, Actor: actor, Group: r.GroupID, Object: string(r.ID), Result: "refused", Message: reason})

@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"chancery/internal/ca"
@@ -90,8 +92,8 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 			f.SANs = append(f.SANs, g)
 		}
 	}
-	for key, text := range spec.Fields {
-		v, err := s.Expand(text, lookup.Plain, f.Values)
+	for _, key := range slices.Sorted(maps.Keys(spec.Fields)) {
+		v, err := s.Expand(spec.Fields[key], lookup.Plain, f.Values)
 		p.Merge("fields."+key, err)
 		f.Fields[key] = v
 	}

@@ -10,6 +10,7 @@ import (
 	"chancery/internal/authority"
 	"chancery/internal/ca"
 	"chancery/internal/job"
+	"chancery/internal/lookup"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -54,6 +55,9 @@ func (s *Service) claim(ctx context.Context, id ra.RequestID) (r *ra.Request, re
 		}
 		switch found.State {
 		case ra.Approved:
+			if refused, err := s.recheck(tx, found); err != nil || refused {
+				return err
+			}
 			if err := s.submitted(tx, found); err != nil {
 				return err
 			}
@@ -67,6 +71,42 @@ func (s *Service) claim(ctx context.Context, id ra.RequestID) (r *ra.Request, re
 		return tx.UpdateRequest(r)
 	})
 	return r, resumed, err
+}
+
+// recheck ends a request that waited, for people or for its turn, when its
+// device, its user or its key may not be certified any more.
+func (s *Service) recheck(tx *store.Tx, r *ra.Request) (refused bool, err error) {
+	t, err := tx.Template(r.TemplateID)
+	if err != nil {
+		return false, err
+	}
+	var sub lookup.Subject
+	if r.DeviceID != "" {
+		if sub.Device, err = tx.Device(r.DeviceID); err != nil {
+			return false, err
+		}
+	}
+	if r.UserID != "" {
+		sub.User, err = tx.User(r.UserID)
+		if ra.KindOf(err) == ra.NotFound {
+			sub.User, err = nil, nil // the user has left, and the device was given to nobody
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	no := entitled(&sub)
+	if no == nil && r.KeyPlace == ra.KeyOnDevice {
+		no = checkKeyReuse(tx, Ask{Device: r.DeviceID, Renews: r.Renews}, r.UserID, t, r.SPKIHash)
+	}
+	if no == nil {
+		return false, nil
+	}
+	if e := ra.AsError(no); e.Retry == ra.Never {
+		r.LastError = sayWhy(e)
+		return true, s.fail(tx, r)
+	}
+	return false, no
 }
 
 // submitted marks a request as being asked for, under a lease.
@@ -117,14 +157,12 @@ func (s *Service) call(ctx context.Context, r *ra.Request, resumed bool) (reply 
 		return reply, nil, err
 	}
 	chain = reply.Chain
-	if len(chain) == 1 {
-		if c, ok := o.Connector.(ca.Chainer); ok {
-			issuers, err := c.Chain(ctx)
-			if err != nil {
-				return reply, nil, err
-			}
-			chain = append(chain[:1:1], issuers...)
+	if c, ok := o.Connector.(ca.Chainer); ok && len(chain) == 1 {
+		issuers, err := c.Chain(ctx)
+		if err != nil { // the certificate is there: what is known of its issuers must do
+			s.Log.Warn("the authority does not tell its chain", "authority", o.Authority.Name, "error", err)
 		}
+		chain = append(chain[:1:1], issuers...)
 	}
 	return reply, chain, nil
 }
@@ -203,7 +241,7 @@ func (s *Service) pending(ctx context.Context, r *ra.Request, reply ca.Reply) (*
 				return err
 			}
 		}
-		r.Handle, r.LastError = reply.Handle, ""
+		r.Handle, r.LastError, r.Attempts = reply.Handle, "", 0
 		r.Action, r.At = ra.ActionFetch, tx.Now.Add(again)
 		if err := tx.UpdateRequest(r); err != nil || !first {
 			return err
@@ -229,7 +267,7 @@ func (s *Service) postpone(ctx context.Context, r *ra.Request, cause error) (*ra
 		}
 		r.LastError = sayWhy(e)
 		if finalRefusal(e) {
-			return s.fail(tx, r, ra.Failed)
+			return s.fail(tx, r)
 		}
 		wait := e.Retry
 		if wait <= 0 {
@@ -241,10 +279,20 @@ func (s *Service) postpone(ctx context.Context, r *ra.Request, cause error) (*ra
 	return r, err
 }
 
-// fail ends a request without a certificate. Its idempotency key is freed, and
-// a challenge it used is given back: the device did nothing wrong.
-func (s *Service) fail(tx *store.Tx, r *ra.Request, to ra.RequestState) error {
+// fail ends a request that nobody answered with a certificate.
+func (s *Service) fail(tx *store.Tx, r *ra.Request) error {
 	r.Reason = r.LastError
+	if err := s.giveUp(tx, r, ra.Failed); err != nil {
+		return err
+	}
+	return audit.Record(tx, audit.Entry{Code: audit.RequestFailed, Actor: ra.System("enroll"), Group: r.GroupID, Object: string(r.ID),
+		Related: string(r.DeviceID), Result: "failed", Message: "No certificate for " + r.Subject, Details: map[string]any{"reason": r.Reason}})
+}
+
+// giveUp ends a request without a certificate and without anybody's no: its
+// idempotency key is freed, and a challenge it used is given back, so that the
+// device may ask again.
+func (s *Service) giveUp(tx *store.Tx, r *ra.Request, to ra.RequestState) error {
 	if err := move(r, to); err != nil {
 		return err
 	}
@@ -255,11 +303,7 @@ func (s *Service) fail(tx *store.Tx, r *ra.Request, to ra.RequestState) error {
 	if err := tx.DeleteSealed(string(r.ID), ""); err != nil {
 		return err
 	}
-	if err := tx.ReleaseChallenge(r.ID); err != nil {
-		return err
-	}
-	return audit.Record(tx, audit.Entry{Code: audit.RequestFailed, Actor: ra.System("enroll"), Group: r.GroupID, Object: string(r.ID),
-		Related: string(r.DeviceID), Result: "failed", Message: "No certificate for " + r.Subject, Details: map[string]any{"reason": r.Reason}})
+	return tx.ReleaseChallenge(r.ID)
 }
 
 func finalRefusal(e *ra.Error) bool {

@@ -19,6 +19,10 @@ func (PlanJob) Kind() string { return "enroll.plan" }
 // PlanEvery is how often the planner runs.
 const PlanEvery = 5 * time.Second
 
+// planBatch is how many due requests of one authority the planner looks at, at
+// least.
+const planBatch = 200
+
 // Plan hands out the due requests of every authority under its budget, new
 // enrolments and renewals in turn, ends approvals nobody gave, and tells people
 // about what is late.
@@ -42,24 +46,23 @@ func (s *Service) planFor(ctx context.Context, a *ra.Authority) error {
 	budget := 0
 	if o, err := s.Authorities.Open(ctx, a.ID); err == nil {
 		budget = o.Budget(PlanEvery)
-	} else {
+	} else if !a.Disabled {
 		s.Log.Warn("authority cannot be opened, its requests wait", "authority", a.Name, "error", err)
 	}
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		if err := s.expireApprovals(tx, a.ID); err != nil {
 			return err
 		}
-		if budget == 0 {
-			return nil
-		}
-		due, err := tx.DueRequests(a.ID, []ra.Action{ra.ActionIssue, ra.ActionFetch}, 4*budget)
+		due, err := tx.DueRequests(a.ID, []ra.Action{ra.ActionIssue, ra.ActionFetch}, max(4*budget, planBatch))
 		if err != nil {
 			return err
 		}
-		for _, r := range fair(due, budget) {
+		for _, r := range due { // whether or not their turn comes: an authority that is away is what people must hear of
 			if err := s.escalate(tx, r); err != nil {
 				return err
 			}
+		}
+		for _, r := range fair(due, budget) {
 			if err := s.enqueue(tx, r.ID); err != nil {
 				return err
 			}
@@ -91,7 +94,7 @@ func fair(due []*ra.Request, n int) []*ra.Request {
 }
 
 func (s *Service) expireApprovals(tx *store.Tx, id ra.AuthorityID) error {
-	late, err := tx.DueRequests(id, []ra.Action{ra.ActionApprove}, 200)
+	late, err := tx.DueRequests(id, []ra.Action{ra.ActionApprove}, planBatch)
 	if err != nil {
 		return err
 	}

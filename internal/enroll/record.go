@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 	if err := s.matches(r, leaf, reply.Key); err != nil {
 		return s.postpone(ctx, r, err)
 	}
-	issuer, err := issuerIn(leaf, chain)
+	issuer, err := s.issuerOf(ctx, r.AuthorityID, leaf, chain)
 	if err != nil {
 		return s.postpone(ctx, r, err)
 	}
@@ -35,7 +36,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		if err != nil {
 			return err
 		}
-		if r = fresh; Ended(r.State) {
+		if r = fresh; r.State == ra.Issued {
 			return nil
 		}
 		t, err := tx.Template(r.TemplateID)
@@ -45,40 +46,91 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		c := Row(leaf, issuer, tx.Now)
 		c.GroupID, c.AuthorityID, c.TemplateID, c.DeviceID, c.UserID = r.GroupID, r.AuthorityID, r.TemplateID, r.DeviceID, r.UserID
 		c.RequestID, c.KeyPlace, c.Renews = r.ID, r.KeyPlace, r.Renews
-		c.Obligation = Duty(c, &t.Spec)
+		unwanted, err := s.unwanted(tx, r, t)
+		if err != nil {
+			return err
+		}
+		if c.Obligation = Duty(c, &t.Spec); unwanted != "" {
+			c.State, c.RevokedAt, c.Reason = ra.Revoked, tx.Now, ra.CessationOfOperation
+			c.Obligation = ra.Obligation{Action: ra.ActionRevoke, At: tx.Now, Deadline: tx.Now.Add(time.Hour)}
+		}
 		if err := tx.CreateCertificate(c); err != nil {
 			return err
 		}
-		if len(chain) > 1 {
+		if len(chain) > 1 && chain[1].Equal(issuer) {
 			if err := authority.PutChain(tx, r.AuthorityID, chain[1:]); err != nil {
 				return err
 			}
 		}
-		if reply.Key != nil {
+		if reply.Key != nil && unwanted == "" {
 			if err := s.sealKey(tx, r.ID, reply.Key); err != nil {
 				return err
 			}
 		}
-		if r.Renews != "" {
+		if r.Renews != "" && unwanted == "" {
 			if err := supersede(tx, r.Renews, c, &t.Spec); err != nil {
 				return err
 			}
 		}
-		r.CertificateID, r.LastError = c.ID, ""
+		r.CertificateID = c.ID
 		if reply.Handle != "" {
 			r.Handle = reply.Handle
 		}
-		if err := move(r, ra.Issued); err != nil {
-			return err
+		if !Ended(r.State) {
+			r.LastError = ""
+			if err := move(r, ra.Issued); err != nil {
+				return err
+			}
 		}
 		if err := tx.UpdateRequest(r); err != nil {
 			return err
 		}
-		return audit.Record(tx, audit.Entry{Code: audit.CertificateIssued, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(r.ID),
+		if err := audit.Record(tx, audit.Entry{Code: audit.CertificateIssued, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(r.ID),
 			Message: "Certificate issued: " + c.Subject, Details: map[string]any{"serial": c.Serial, "fingerprint": c.Fingerprint, "not_after": c.NotAfter,
-				"device": c.DeviceID, "renews": c.Renews, "authority": c.AuthorityID}})
+				"device": c.DeviceID, "renews": c.Renews, "authority": c.AuthorityID}}); err != nil || unwanted == "" {
+			return err
+		}
+		if err := tx.MarkCRLStale(c.AuthorityID); err != nil {
+			return err
+		}
+		return audit.Record(tx, audit.Entry{Code: audit.CertificateRevoked, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),
+			Message: "Revoked at once: " + c.Subject, Details: map[string]any{"reason": c.Reason.String(), "comment": unwanted, "serial": c.Serial}})
 	})
+	if ra.KindOf(err) == ra.Conflict && s.taken(ctx, r, leaf, issuer) {
+		return s.postpone(ctx, r, ra.Errorf(ra.RefusedByCA, "The authority answered with the certificate of another request.").
+			WithRemedy("Look at the authority's own record of this request; nothing was stored.").WithRetry(ra.Never).WithCause(err))
+	}
 	return r, err
+}
+
+// unwanted says why a certificate that arrives is revoked at once: its request
+// was cancelled while the authority worked on it, or its device has left
+// meanwhile and the template revokes then. It is empty when all is well.
+func (s *Service) unwanted(tx *store.Tx, r *ra.Request, t *ra.Template) (string, error) {
+	if Ended(r.State) {
+		return "the request was " + words(r.State) + " before the authority answered", nil
+	}
+	if r.DeviceID == "" {
+		return "", nil
+	}
+	d, err := tx.Device(r.DeviceID)
+	if err != nil {
+		return "", err
+	}
+	if d.State != ra.DeviceEnrolled && slices.Contains(t.Spec.RevokeOn, "unenrolment") {
+		return "the device was " + string(d.State) + " before the authority answered", nil
+	}
+	return "", nil
+}
+
+// taken reports whether a certificate is in the inventory for another request.
+func (s *Service) taken(ctx context.Context, r *ra.Request, leaf, issuer *x509.Certificate) bool {
+	var known *ra.Certificate
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		known, err = tx.CertificateBySerial(authority.Hash(issuer.RawSubjectPublicKeyInfo), Serial(leaf))
+		return err
+	})
+	return err == nil && known.RequestID != r.ID
 }
 
 // matches checks that the certificate is for the key that was asked about, and
@@ -100,13 +152,28 @@ func (s *Service) matches(r *ra.Request, leaf *x509.Certificate, key crypto.Sign
 	return nil
 }
 
-// issuerIn finds who signed leaf among the chain: its key is half of the
-// certificate's identity.
-func issuerIn(leaf *x509.Certificate, chain []*x509.Certificate) (*x509.Certificate, error) {
+// issuerOf finds who signed leaf, among the chain or the certificates known of
+// the authority: its key is half of the certificate's identity.
+func (s *Service) issuerOf(ctx context.Context, id ra.AuthorityID, leaf *x509.Certificate, chain []*x509.Certificate) (*x509.Certificate, error) {
 	for _, c := range chain[1:] {
 		if leaf.CheckSignatureFrom(c) == nil {
 			return c, nil
 		}
+	}
+	var stored []store.Issuer
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		stored, err = tx.Issuers(id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	known, err := authority.ChainOf(leaf, stored)
+	if err != nil {
+		return nil, err
+	}
+	if len(known) > 1 {
+		return known[1], nil
 	}
 	return nil, ra.Errorf(ra.RefusedByCA, "The authority answered without the certificate that issued this one.").
 		WithRemedy("Test the connection of the authority: its chain must be readable.").WithRetry(10 * time.Minute)
@@ -208,8 +275,16 @@ func retire(c *ra.Certificate, by ra.CertificateID, now time.Time, spec *ra.Temp
 	if c.State != ra.Superseded {
 		return
 	}
-	c.Obligation = ra.Obligation{Action: ra.ActionExpire, At: c.NotAfter, Deadline: c.NotAfter.Add(24 * time.Hour)}
-	if end := now.Add(spec.Grace.Duration()); spec.RevokeReplaced && end.Before(c.NotAfter) {
-		c.Obligation = ra.Obligation{Action: ra.ActionRetire, At: end, Deadline: end.Add(24 * time.Hour)}
+	if c.Action != ra.ActionRevoke { // else the authority has to hear of a lifted hold first
+		c.Obligation = Ending(c, now, spec)
 	}
+}
+
+// Ending is what happens next to a certificate that was replaced: it is revoked
+// after the template's grace period, or left to expire.
+func Ending(c *ra.Certificate, now time.Time, spec *ra.TemplateSpec) ra.Obligation {
+	if end := now.Add(spec.Grace.Duration()); spec.RevokeReplaced && end.Before(c.NotAfter) {
+		return ra.Obligation{Action: ra.ActionRetire, At: end, Deadline: end.Add(24 * time.Hour)}
+	}
+	return ra.Obligation{Action: ra.ActionExpire, At: c.NotAfter, Deadline: c.NotAfter.Add(24 * time.Hour)}
 }

@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 
@@ -95,10 +96,14 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 		p.Add("renew_before_days", "A certificate would be due for renewal before it is issued.", "Renew fewer days before expiry than the certificate is valid.")
 	}
 	if !kind.Traits.Revoke {
-		for field, wanted := range map[string]bool{"revoke_on": len(s.RevokeOn) > 0, "revoke_replaced": s.RevokeReplaced} {
-			if wanted {
-				p.Add(field, fmt.Sprintf("%s cannot be told to revoke.", kind.Title), "Leave it out; the certificate then ends by its validity.")
-			}
+		cannot := func(field string) {
+			p.Add(field, fmt.Sprintf("%s cannot be told to revoke.", kind.Title), "Leave it out; the certificate then ends by its validity.")
+		}
+		if len(s.RevokeOn) > 0 {
+			cannot("revoke_on")
+		}
+		if s.RevokeReplaced {
+			cannot("revoke_replaced")
 		}
 	}
 	if s.Publish.Key == "webhook" {
@@ -109,8 +114,8 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	if s.Publish.Key != "" && s.KeyPlace == ra.KeyOnDevice {
 		p.Add("publish.key", "A key made on the device never comes here, so it cannot be published.", "Have the key made here, or publish only the certificate.")
 	}
-	for key, text := range s.Fields {
-		if _, err := lookup.Names(text); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(s.Fields)) {
+		if _, err := lookup.Names(s.Fields[key]); err != nil {
 			p.Merge("fields."+key, sentence(err))
 		}
 	}

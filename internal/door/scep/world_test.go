@@ -2,7 +2,6 @@ package scep_test
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -190,6 +189,9 @@ type settings = map[string]any
 // endpoint opens a SCEP address.
 func (w *world) endpoint(name string, t *ra.Template, s settings) *ra.Endpoint {
 	w.t.Helper()
+	if s == nil {
+		s = settings{}
+	}
 	raw := must(json.Marshal(s))(w.t)
 	return must(w.enroll.CreateEndpoint(w.t.Context(), admin, enroll.EndpointInput{GroupID: &w.group, TemplateID: &t.ID, Name: &name, Settings: raw}))(w.t)
 }
@@ -405,7 +407,7 @@ func do(t testing.TB, req *http.Request) (int, http.Header, []byte) {
 // newCSR makes the PKCS #10 for a key.
 func (c *client) newCSR(t testing.TB, key crypto.Signer, change func(*pkixmsg.CSRRequest)) []byte {
 	t.Helper()
-	r := pkixmsg.CSRRequest{Name: pkixmsg.Name{{{OID: pkixmsg.OIDCommonName, Value: c.name}}}, Challenge: c.challenge, Signer: key}
+	r := pkixmsg.CSRRequest{Name: pkixmsg.Name{{{OID: pkixmsg.OIDCommonName, Value: c.name}}}, ChallengePassword: c.challenge, Signer: key}
 	for _, n := range c.dns {
 		r.SANs = append(r.SANs, pkixmsg.GeneralName{Type: pkixmsg.DNS, Value: n})
 	}
@@ -516,5 +518,3 @@ func parsed(t testing.TB, c *cms.Certificate) *x509.Certificate {
 	return must(x509.ParseCertificate(c.Raw))(t)
 }
 
-// backdrop is a context for what outlives a test's own.
-func backdrop(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
