@@ -130,9 +130,23 @@ func TestGroupsOfTheStore(t *testing.T) {
 				{"everything", []ra.Grant{{Role: ra.RoleOperator}}, nil},
 				{"nothing", []ra.Grant{{Role: ra.RoleOwner, Group: "og_gone"}}, []ra.GroupID{}},
 			} {
-				got, err := access.Scope(tx, ra.Actor{Grants: w.grants}, access.See)
+				got, err := access.Within(tx, ra.Actor{Grants: w.grants}, access.See, nil)
 				if err != nil || !slices.Equal(got, w.want) || (got == nil) != (w.want == nil) {
 					t.Errorf("%s: got %v, %v, want %v", w.name, got, err, w.want)
+				}
+			}
+			for _, w := range []struct {
+				asked []ra.GroupID
+				p     access.Permission
+				want  []ra.GroupID
+				kind  ra.Kind
+			}{
+				{[]ra.GroupID{"og_b", "og_a"}, access.See, []ra.GroupID{"og_a", "og_b"}, ""}, {[]ra.GroupID{"og_b"}, access.See, []ra.GroupID{"og_b"}, ""},
+				{[]ra.GroupID{"og_a", "og_c"}, access.See, nil, ra.NotFound}, {[]ra.GroupID{"og_a"}, access.SeeAudit, nil, ra.Denied},
+			} {
+				got, err := access.Within(tx, actor, w.p, w.asked)
+				if ra.KindOf(err) != w.kind || !slices.Equal(got, w.want) {
+					t.Errorf("%s within %v: got %v, %v, want %v, %q", w.p, w.asked, got, err, w.want, w.kind)
 				}
 			}
 			return nil

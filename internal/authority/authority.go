@@ -290,11 +290,11 @@ func prefixed(field string, err error) error {
 	return p.Err()
 }
 
-func rowChanges(before, after *ra.Authority) []setting.Change {
-	var out []setting.Change
+func rowChanges(before, after *ra.Authority) []audit.Change {
+	var out []audit.Change
 	add := func(field string, b, a any) {
 		if b != a {
-			out = append(out, setting.Change{Field: field, Before: text(b), After: text(a)})
+			out = append(out, audit.Change{Field: field, Before: b, After: a})
 		}
 	}
 	add("group_id", before.GroupID, after.GroupID)
@@ -306,12 +306,13 @@ func rowChanges(before, after *ra.Authority) []setting.Change {
 	return out
 }
 
-func settingChanges(before, after ca.Settings) []setting.Change {
-	changes := setting.Diff(before, after)
-	for i := range changes {
-		changes[i].Field = "settings." + changes[i].Field
+// settingChanges are as people read them: secrets are masks.
+func settingChanges(before, after ca.Settings) []audit.Change {
+	var out []audit.Change
+	for _, c := range setting.Diff(before, after) {
+		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
 	}
-	return changes
+	return out
 }
 
 func (s *Service) env(a *ra.Authority) ca.Env {

@@ -134,6 +134,7 @@ func (s *Service) UpdateEndpoint(ctx context.Context, actor ra.Actor, id ra.Endp
 		if err := access.CheckGroup(tx, actor, access.EditTemplates, e.GroupID); err != nil {
 			return err
 		}
+		before := *e
 		old, err := s.endpointSettings(tx, e)
 		if err != nil {
 			return err
@@ -149,9 +150,31 @@ func (s *Service) UpdateEndpoint(ctx context.Context, actor ra.Actor, id ra.Endp
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.EndpointChanged, Actor: actor, Group: e.GroupID, Object: string(e.ID), Related: string(e.TemplateID),
-			Message: "SCEP endpoint " + e.Name + " changed.", Details: map[string]any{"changes": setting.Diff(old, next)}})
+			Message: "SCEP endpoint " + e.Name + " changed.", Details: map[string]any{"changes": append(endpointChanges(&before, e), settingChanges(old, next)...)}})
 	})
 	return e, err
+}
+
+func endpointChanges(before, after *ra.Endpoint) []audit.Change {
+	var out []audit.Change
+	add := func(field string, b, a any) {
+		if b != a {
+			out = append(out, audit.Change{Field: field, Before: b, After: a})
+		}
+	}
+	add("group_id", before.GroupID, after.GroupID)
+	add("template_id", before.TemplateID, after.TemplateID)
+	add("name", before.Name, after.Name)
+	add("disabled", before.Disabled, after.Disabled)
+	return out
+}
+
+func settingChanges(before, after *EndpointSettings) []audit.Change {
+	var out []audit.Change
+	for _, c := range setting.Diff(before, after) {
+		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
+	}
+	return out
 }
 
 // DeleteEndpoint closes a SCEP address and voids its open challenges.

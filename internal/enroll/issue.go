@@ -285,8 +285,33 @@ func (s *Service) fail(tx *store.Tx, r *ra.Request) error {
 	if err := s.giveUp(tx, r, ra.Failed); err != nil {
 		return err
 	}
+	if err := s.noteRenewal(tx, r); err != nil {
+		return err
+	}
 	return audit.Record(tx, audit.Entry{Code: audit.RequestFailed, Actor: ra.System("enroll"), Group: r.GroupID, Object: string(r.ID),
 		Related: string(r.DeviceID), Result: "failed", Message: "No certificate for " + r.Subject, Details: map[string]any{"reason": r.Reason}})
+}
+
+// noteRenewal tells the certificate that a failed request was to replace: its
+// renewal is tried again after an hour, then later and later, and whoever hears
+// that it is late hears why.
+func (s *Service) noteRenewal(tx *store.Tx, r *ra.Request) error {
+	if r.Renews == "" {
+		return nil
+	}
+	old, err := tx.Certificate(r.Renews)
+	if err != nil {
+		return err
+	}
+	if old.Action != ra.ActionRenew && old.Action != ra.ActionAwait {
+		return nil
+	}
+	old.LastError = r.LastError
+	if old.Action == ra.ActionRenew {
+		old.Attempts++
+		old.At = tx.Now.Add(min(time.Hour<<min(old.Attempts-1, 3), 6*time.Hour))
+	}
+	return tx.UpdateCertificate(old)
 }
 
 // giveUp ends a request without a certificate and without anybody's no: its

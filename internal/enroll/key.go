@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"strings"
+	"unicode/utf8"
 
 	"software.sslmate.com/src/go-pkcs12"
 
@@ -39,8 +41,11 @@ func (s *Service) TakeKey(ctx context.Context, actor ra.Actor, id ra.Certificate
 	default:
 		return nil, ra.Errorf(ra.Invalid, "There is no PKCS#12 encoding %.40q.", encoding).WithField("encoding").WithRemedy("Use modern or legacy.")
 	}
-	if n := len(password.Reveal()); n > 0 && n < 8 || n > 256 {
+	if n := utf8.RuneCountInString(password.Reveal()); n > 0 && n < 8 || n > 256 {
 		return nil, ra.Errorf(ra.Invalid, "The password must have 8 to 256 characters.").WithField("password").WithRemedy("Choose another one, or leave it out and one is made.")
+	}
+	if strings.ContainsFunc(password.Reveal(), func(c rune) bool { return c > 0xffff || c < 0x20 || c == utf8.RuneError }) {
+		return nil, ra.Errorf(ra.Invalid, "The password holds a character that a PKCS#12 cannot have.").WithField("password").WithRemedy("Use letters, digits and ordinary signs.")
 	}
 	if !password.IsSet() {
 		password = secret.Token("", 128)

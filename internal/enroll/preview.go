@@ -89,6 +89,11 @@ func (s *Service) previewSubject(tx *store.Tx, actor ra.Actor, t *ra.Template, d
 	if err := access.CheckGroup(tx, actor, access.See, group); err != nil {
 		return sub, err
 	}
+	if sub.Device != nil && sub.User != nil {
+		if err := otherUser(tx, actor, access.See, &sub); err != nil {
+			return sub, err
+		}
+	}
 	if sub.Group, err = tx.Group(group); err != nil {
 		return sub, err
 	}

@@ -36,7 +36,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		if err != nil {
 			return err
 		}
-		if r = fresh; r.State == ra.Issued {
+		if r = fresh; r.CertificateID != "" {
 			return nil
 		}
 		t, err := tx.Template(r.TemplateID)
@@ -117,8 +117,8 @@ func (s *Service) unwanted(tx *store.Tx, r *ra.Request, t *ra.Template) (string,
 	if err != nil {
 		return "", err
 	}
-	if d.State != ra.DeviceEnrolled && slices.Contains(t.Spec.RevokeOn, "unenrolment") {
-		return "the device was " + string(d.State) + " before the authority answered", nil
+	if d.State == ra.DeviceUnenrolled && slices.Contains(t.Spec.RevokeOn, "unenrolment") {
+		return "the device was unenrolled before the authority answered", nil
 	}
 	return "", nil
 }

@@ -101,7 +101,7 @@ func (s *Service) Device(ctx context.Context, actor ra.Actor, id ra.DeviceID) (*
 func (s *Service) FindDevices(ctx context.Context, actor ra.Actor, f store.DeviceFilter) (list []*ra.Device, next string, err error) {
 	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = within(tx, actor, asked); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindDevices(f)

@@ -105,7 +105,10 @@ func (s *Service) take(ctx context.Context, actor ra.Actor, from io.Reader, in I
 	if err != nil {
 		return &im.result, err
 	}
+	start := s.Now()
 	err = im.all(ctx, r)
+	t := &im.result
+	s.Log.Info("CSV taken in", "by", actor.Name, "dry_run", in.DryRun, "rows", t.Rows, "created", t.Created, "updated", t.Updated, "failed", t.Failed, "took", s.Now().Sub(start))
 	slices.SortStableFunc(im.result.Faults, func(a, b ImportFault) int { return a.Line - b.Line })
 	return &im.result, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -279,7 +280,7 @@ func FuzzImport(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { db.Close() })
-	s := &inventory.Service{DB: db, Now: time.Now}
+	s := &inventory.Service{DB: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	owner := ra.Actor{Name: "owner", Grants: []ra.Grant{{Role: ra.RoleOwner}}}
 	g, err := s.CreateGroup(f.Context(), owner, inventory.GroupInput{Name: ptr("g")})
 	if err != nil {

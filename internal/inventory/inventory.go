@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"time"
 
-	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/ra"
 	"chancery/internal/store"
@@ -35,31 +34,6 @@ type Service struct {
 	// be nil and may run more than once for one act.
 	OnUnenrol func(tx *store.Tx, actor ra.Actor, d *ra.Device) error
 	OnDelete  func(tx *store.Tx, actor ra.Actor, d *ra.Device) error
-}
-
-// within gives the groups a list is narrowed to: those the caller asked for
-// and everything below them, or else all the actor may see. One the actor may
-// not see is NotFound.
-func within(tx *store.Tx, actor ra.Actor, asked []ra.GroupID) ([]ra.GroupID, error) {
-	if asked == nil {
-		return access.Scope(tx, actor, access.See)
-	}
-	groups := []ra.GroupID{}
-	for _, id := range asked {
-		if err := access.CheckGroup(tx, actor, access.See, id); err != nil {
-			return nil, err
-		}
-		g, err := tx.Group(id)
-		if err != nil {
-			return nil, err
-		}
-		under, err := tx.GroupsUnder(g.Path)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, under...)
-	}
-	return groups, nil
 }
 
 // organization gives the root of a group's tree.

@@ -95,7 +95,7 @@ func (s *Service) User(ctx context.Context, actor ra.Actor, id ra.UserID) (*ra.U
 func (s *Service) FindUsers(ctx context.Context, actor ra.Actor, f store.UserFilter) (list []*ra.User, next string, err error) {
 	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = within(tx, actor, asked); err != nil {
+		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindUsers(f)

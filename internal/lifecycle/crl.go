@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"math/big"
+	"slices"
 	"time"
 
 	"chancery/internal/audit"
@@ -26,14 +27,21 @@ func (s *Service) CRL(ctx context.Context, issuerHash string) (store.CRL, error)
 		crl, err = tx.CRL(i.AuthorityID, i.SPKIHash)
 		return err
 	})
-	if err == nil && !crl.Stale && crl.NextUpdate.After(s.Now()) {
-		return crl, nil
+	if ra.KindOf(err) == ra.NotFound {
+		err = nil
 	}
-	if err != nil && ra.KindOf(err) != ra.NotFound {
+	if err != nil || current(crl, s.Now()) {
+		return crl, err
+	}
+	o, signer, err := s.signerOf(ctx, i.AuthorityID)
+	if err != nil {
 		return store.CRL{}, err
 	}
-	return s.publish(ctx, i.AuthorityID, i.SPKIHash)
+	return s.publish(ctx, o, signer, i.SPKIHash, 0)
 }
+
+// current reports whether a CRL holds everything and lasts.
+func current(crl store.CRL, now time.Time) bool { return !crl.Stale && crl.NextUpdate.After(now) }
 
 // Issuer gives an authority certificate by the SHA-256 of its public key, hex,
 // or the first 16 digits of it.
@@ -53,7 +61,9 @@ func (s *Service) issuer(ctx context.Context, issuerHash string) (found store.Is
 	return found, err
 }
 
-// PublishDue makes the CRLs that are stale or near their end.
+// PublishDue makes the CRLs that are stale or near their end. One authority
+// that cannot sign does not keep the others from it; a switched-off one still
+// publishes, because what it issued is still in use.
 func (s *Service) PublishDue(ctx context.Context) error {
 	var all []*ra.Authority
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
@@ -64,74 +74,72 @@ func (s *Service) PublishDue(ctx context.Context) error {
 		return err
 	}
 	for _, a := range all {
-		o, err := s.Authorities.Open(ctx, a.ID)
+		o, signer, err := s.signerOf(ctx, a.ID)
 		if err != nil {
-			continue // switched off or unusable; its own page says so
+			continue // publishes itself, or cannot be opened; its own page says so
 		}
-		signer, ok := o.Connector.(ca.CRLSigner)
-		if !ok {
-			continue
-		}
+		_, overlap := signer.CRLTimes()
 		for _, i := range signer.Issuers() {
-			if err := s.publishIfDue(ctx, a.ID, authority.Hash(i.RawSubjectPublicKeyInfo), signer); err != nil {
-				return err
+			if _, err := s.publish(ctx, o, signer, authority.Hash(i.RawSubjectPublicKeyInfo), overlap); err != nil {
+				s.Log.Error("CRL cannot be published", "authority", a.Name, "issuer", i.Subject.String(), "error", err)
 			}
 		}
 	}
 	return nil
 }
 
-func (s *Service) publishIfDue(ctx context.Context, id ra.AuthorityID, hash string, signer ca.CRLSigner) error {
-	_, overlap := signer.CRLTimes()
-	var crl store.CRL
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		crl, err = tx.CRL(id, hash)
-		return err
-	})
-	switch {
-	case err == nil && !crl.Stale && crl.NextUpdate.Add(-overlap).After(s.Now()):
-		return nil
-	case err != nil && ra.KindOf(err) != ra.NotFound:
-		return err
-	}
-	_, err = s.publish(ctx, id, hash)
-	return err
-}
-
-// publish gathers the revoked certificates of an issuer from their rows, has
-// the CRL signed under the next number, and stores it.
-func (s *Service) publish(ctx context.Context, id ra.AuthorityID, hash string) (store.CRL, error) {
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	o, err := s.Authorities.Open(ctx, id)
+// signerOf opens an authority whose CRLs are signed here.
+func (s *Service) signerOf(ctx context.Context, id ra.AuthorityID) (*authority.Open, ca.CRLSigner, error) {
+	o, err := s.Authorities.Reach(ctx, id)
 	if err != nil {
-		return store.CRL{}, err
+		return nil, nil, err
 	}
 	signer, ok := o.Connector.(ca.CRLSigner)
 	if !ok {
-		return store.CRL{}, ra.Errorf(ra.NotFound, "The CRL of %q is published by the authority itself.", o.Authority.Name).WithRemedy("Use the address the certificate names.")
+		return nil, nil, ra.Errorf(ra.NotFound, "The CRL of %q is published by the authority itself.", o.Authority.Name).WithRemedy("Use the address the certificate names.")
 	}
-	crl := store.CRL{AuthorityID: id, IssuerHash: hash, Number: 1}
-	var entries []store.RevokedEntry
+	return o, signer, nil
+}
+
+// publish gives the CRL of an issuer whose key is here. One that is stale, or
+// ends within the overlap, is made anew first: the revoked certificates are
+// gathered from their rows and signed under the next number. Of many that want
+// a new CRL at once, on any node, one makes it.
+func (s *Service) publish(ctx context.Context, o *authority.Open, signer ca.CRLSigner, hash string, overlap time.Duration) (store.CRL, error) {
+	if !slices.ContainsFunc(signer.Issuers(), func(i *x509.Certificate) bool { return authority.Hash(i.RawSubjectPublicKeyInfo) == hash }) {
+		return store.CRL{}, ra.Errorf(ra.NotFound, "The key of this issuer is not here.").WithRemedy("Use the address the certificate names.")
+	}
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	id := o.Authority.ID
+	var crl store.CRL
+	find := func(tx *store.Tx) (err error) {
+		crl, err = tx.CRL(id, hash)
+		if ra.KindOf(err) == ra.NotFound {
+			return nil
+		}
+		return err
+	}
+	if err := s.DB.Read(ctx, find); err != nil || current(crl, s.Now().Add(overlap)) {
+		return crl, err
+	}
 	// One transaction reads the rows and stores the CRL: what is revoked later
 	// marks it stale again.
-	err = s.DB.Write(ctx, func(tx *store.Tx) error {
-		former, err := tx.CRL(id, hash)
-		if err == nil {
-			crl.Number = former.Number + 1
-		} else if ra.KindOf(err) != ra.NotFound {
+	err := s.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := find(tx); err != nil || current(crl, tx.Now.Add(overlap)) {
 			return err
 		}
-		entries, err = tx.RevokedBy(hash)
+		entries, err := tx.RevokedBy(hash)
 		if err != nil {
 			return err
 		}
-		validity, _ := signer.CRLTimes()
-		crl.ThisUpdate, crl.NextUpdate = tx.Now.Truncate(time.Second), tx.Now.Truncate(time.Second).Add(validity)
 		list, err := revocationList(entries)
 		if err != nil {
 			return err
 		}
+		validity, _ := signer.CRLTimes()
+		this := tx.Now.Truncate(time.Second)
+		crl = store.CRL{AuthorityID: id, IssuerHash: hash, Number: crl.Number + 1, ThisUpdate: this, NextUpdate: this.Add(validity)}
 		if crl.DER, err = signer.SignCRLFor(ctx, hash, ca.CRLOrder{Number: crl.Number, ThisUpdate: crl.ThisUpdate, NextUpdate: crl.NextUpdate, Entries: list}); err != nil {
 			return err
 		}
@@ -141,6 +149,9 @@ func (s *Service) publish(ctx context.Context, id ra.AuthorityID, hash string) (
 		return audit.Record(tx, audit.Entry{Code: audit.CRLPublished, Actor: ra.System("lifecycle"), Group: o.Authority.GroupID, Object: string(id), Message: "CRL published by " + o.Authority.Name,
 			Details: map[string]any{"number": crl.Number, "entries": len(entries), "next_update": crl.NextUpdate, "issuer": hash[:16]}})
 	})
+	if ra.KindOf(err) == ra.Conflict {
+		err = s.DB.Read(ctx, find) // another node made the very first one
+	}
 	return crl, err
 }
 

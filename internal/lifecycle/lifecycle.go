@@ -32,15 +32,31 @@ type Service struct {
 	Queue       *job.Queue
 	Now         func() time.Time
 	Log         *slog.Logger
+	// Step, when set, is called with the label of a step just before it is
+	// taken. Fault tests stop the process there.
+	Step func(label string)
 
 	publishing sync.Mutex // one CRL at a time
-	ensuring   sync.Mutex // one own certificate at a time
 	own        ownCache
+}
+
+// The labels of the steps to one of the server's own certificates, in order.
+const (
+	StepOwnAsk    = "lifecycle.own.ask"    // the key is sealed, the authority not yet asked
+	StepOwnRecord = "lifecycle.own.record" // the authority answered, nothing recorded yet
+)
+
+func (s *Service) step(label string) {
+	if s.Step != nil {
+		s.Step(label)
+	}
 }
 
 // Handle registers the package's jobs.
 func (s *Service) Handle() {
 	job.Handle(s.Queue, s.Sweep)
 	job.Handle(s.Queue, s.Act)
+	job.Handle(s.Queue, s.Tidy)
 	job.Every(s.Queue, sweepEvery, SweepJob{})
+	job.Every(s.Queue, tidyEvery, TidyJob{})
 }

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/crypto/ocsp"
 
 	"chancery/internal/authority"
-	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -94,12 +93,8 @@ func (s *Service) ocspIssuer(ctx context.Context, q *ocsp.Request) (*x509.Certif
 		return nil, "", err
 	}
 	for _, a := range all {
-		o, err := s.Authorities.Open(ctx, a.ID)
+		_, signer, err := s.signerOf(ctx, a.ID)
 		if err != nil {
-			continue
-		}
-		signer, ok := o.Connector.(ca.CRLSigner)
-		if !ok {
 			continue
 		}
 		for _, i := range signer.Issuers() {

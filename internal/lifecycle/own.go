@@ -1,8 +1,10 @@
 package lifecycle
 
 import (
+	"bytes"
 	"context"
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -40,47 +42,80 @@ type ownKey struct {
 }
 
 type ownCache struct {
-	mu   sync.Mutex
-	list map[ownKey][]Own
-	at   map[ownKey]time.Time
+	mu     sync.Mutex
+	list   map[ownKey][]Own
+	at     map[ownKey]time.Time
+	making map[ownKey]*sync.Mutex // one at a time is made of each
 }
 
 // Own gives an authority's certificates for a purpose (ra.PurposeSCEPRA,
 // ra.PurposeOCSP), the one in use first, former ones that may still be needed
-// after it. The first call makes one.
+// after it. The first call makes one. A renewal that fails is in the log while
+// the present certificate lasts.
 func (s *Service) Own(ctx context.Context, id ra.AuthorityID, purpose ra.Purpose) ([]Own, error) {
 	key := ownKey{id, purpose}
 	if list := s.own.get(key, s.Now()); list != nil {
 		return list, nil
 	}
-	s.ensuring.Lock()
-	defer s.ensuring.Unlock()
-	if list := s.own.get(key, s.Now()); list != nil {
-		return list, nil
+	list, err := s.ensureOwn(ctx, key)
+	if err != nil && len(list) > 0 {
+		s.Log.Error("own certificate cannot be renewed, the present one stays in use", "purpose", purpose, "not_after", list[0].Row.NotAfter, "error", err)
+		err = nil
 	}
+	return list, err
+}
+
+// renewOwn renews a certificate that is due, for the sweep.
+func (s *Service) renewOwn(ctx context.Context, key ownKey) error {
+	_, err := s.ensureOwn(ctx, key)
+	return err
+}
+
+// ensureOwn gives what is in use, after making a new one if none is or it is
+// due. With an error the list may still hold a certificate that can be used.
+func (s *Service) ensureOwn(ctx context.Context, key ownKey) ([]Own, error) {
+	making := s.own.lock(key)
+	making.Lock()
+	defer making.Unlock()
 	list, err := s.loadOwn(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	if len(list) == 0 || s.dueOwn(list[0]) {
-		if err := s.issueOwn(ctx, key); err != nil {
-			if len(list) > 0 && list[0].Row.NotAfter.After(s.Now()) {
-				s.Log.Error("own certificate cannot be renewed, the present one stays in use", "purpose", purpose, "not_after", list[0].Row.NotAfter, "error", err)
-				s.own.put(key, list, s.Now())
-				return list, nil
-			}
-			return nil, err
+	due, err := s.dueOwn(ctx, key, list)
+	if due && err == nil {
+		err = s.issueOwn(ctx, key)
+		// Another node may have been faster, and this one refused for that.
+		fresh, loadErr := s.loadOwn(ctx, key)
+		if loadErr != nil {
+			return list, loadErr
 		}
-		if list, err = s.loadOwn(ctx, key); err != nil {
-			return nil, err
+		if len(fresh) > 0 && (len(list) == 0 || fresh[0].Row.ID != list[0].Row.ID) {
+			err = nil
 		}
+		list = fresh
 	}
-	s.own.put(key, list, s.Now())
-	return list, nil
+	if len(list) > 0 {
+		s.own.put(key, list, s.Now())
+	}
+	return list, err
 }
 
-func (s *Service) dueOwn(o Own) bool {
-	return s.Now().After(o.Row.NotAfter.Add(-o.Row.Lifetime() / 3))
+// dueOwn: two thirds of its life are over, or the authority signs with another
+// key now.
+func (s *Service) dueOwn(ctx context.Context, key ownKey, list []Own) (bool, error) {
+	if len(list) == 0 || s.Now().After(list[0].Row.NotAfter.Add(-list[0].Row.Lifetime()/3)) {
+		return true, nil
+	}
+	o, err := s.Authorities.Reach(ctx, key.authority)
+	if err != nil {
+		return false, err
+	}
+	signer, ok := o.Connector.(ca.CRLSigner)
+	if !ok {
+		return false, nil
+	}
+	now := signer.Issuers()
+	return len(now) > 0 && authority.Hash(now[0].RawSubjectPublicKeyInfo) != list[0].Row.IssuerHash, nil
 }
 
 func (c *ownCache) get(k ownKey, now time.Time) []Own {
@@ -99,6 +134,18 @@ func (c *ownCache) put(k ownKey, list []Own, now time.Time) {
 		c.list, c.at = map[ownKey][]Own{}, map[ownKey]time.Time{}
 	}
 	c.list[k], c.at[k] = list, now
+}
+
+func (c *ownCache) lock(k ownKey) *sync.Mutex {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.making == nil {
+		c.making = map[ownKey]*sync.Mutex{}
+	}
+	if c.making[k] == nil {
+		c.making[k] = &sync.Mutex{}
+	}
+	return c.making[k]
 }
 
 func (s *Service) loadOwn(ctx context.Context, k ownKey) (list []Own, err error) {
@@ -143,7 +190,7 @@ func (s *Service) loadOwn(ctx context.Context, k ownKey) (list []Own, err error)
 // before the authority is asked; after a crash the same number gives the same
 // key and the same order, so nothing is issued twice.
 func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
-	o, err := s.Authorities.Open(ctx, k.authority)
+	o, err := s.Authorities.Reach(ctx, k.authority)
 	if err != nil {
 		return err
 	}
@@ -159,6 +206,7 @@ func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
 	if err != nil {
 		return err
 	}
+	s.step(StepOwnAsk)
 	request, err := ownRequest(o.Authority, k.purpose, n, key)
 	if err != nil {
 		return err
@@ -173,11 +221,20 @@ func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
 	if reply.Pending() {
 		return ra.Errorf(ra.Unreachable, "The authority %q has not answered yet.", o.Authority.Name).WithRemedy("Approve the request at the authority.")
 	}
-	return s.recordOwn(ctx, k, n, reply.Chain[0], chain, key)
+	s.step(StepOwnRecord)
+	leaf, issuer := reply.Chain[0], chain[0]
+	for _, c := range reply.Chain[1:] { // decided before a crash, it may come from a former issuer
+		if leaf.CheckSignatureFrom(c) == nil {
+			issuer = c
+			break
+		}
+	}
+	return s.recordOwn(ctx, k, n, leaf, issuer, chain, key)
 }
 
 // intendOwn gives the number of the next own certificate and its key, made now
-// or by an attempt that did not finish.
+// or by an attempt that did not finish. Of two nodes that begin at once one
+// makes it: the journal takes the first mark only.
 func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certificate) (n int, key crypto.Signer, err error) {
 	kind := pkixmsg.RSA2048
 	if _, isRSA := issuing.PublicKey.(*rsa.PublicKey); k.purpose == ra.PurposeOCSP && !isRSA {
@@ -192,6 +249,11 @@ func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certifi
 			return err
 		}
 		field := ownField(k.purpose, n)
+		mark := []byte(rand.Text())
+		first, err := tx.PutJournal(k.authority, field, mark)
+		if err != nil {
+			return err
+		}
 		boxes, err := tx.Sealed(string(k.authority))
 		if err != nil {
 			return err
@@ -207,6 +269,9 @@ func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certifi
 			}
 			key = former.(crypto.Signer)
 			return nil
+		}
+		if !bytes.Equal(first, mark) {
+			return ra.Errorf(ra.Conflict, "Another node has just made this certificate.").WithRemedy("It is looked at again by itself.")
 		}
 		key = fresh
 		return s.sealOwn(tx, "authorities", string(k.authority), field, key)
@@ -248,13 +313,13 @@ func ownRequest(a *ra.Authority, p ra.Purpose, n int, key crypto.Signer) (ca.Req
 	return ca.NewRequest(o)
 }
 
-func (s *Service) recordOwn(ctx context.Context, k ownKey, n int, leaf *x509.Certificate, chain []*x509.Certificate, key crypto.Signer) error {
+func (s *Service) recordOwn(ctx context.Context, k ownKey, n int, leaf, issuer *x509.Certificate, chain []*x509.Certificate, key crypto.Signer) error {
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		a, err := tx.Authority(k.authority)
 		if err != nil {
 			return err
 		}
-		row := enroll.Row(leaf, chain[0], tx.Now)
+		row := enroll.Row(leaf, issuer, tx.Now)
 		row.GroupID, row.AuthorityID, row.Purpose, row.KeyPlace = a.GroupID, a.ID, k.purpose, ra.KeyHere
 		row.Obligation = ra.Obligation{Action: ra.ActionRenew, At: row.NotAfter.Add(-row.Lifetime() / 3), Deadline: row.NotAfter.Add(-row.Lifetime() / 6)}
 		former, err := tx.OwnCertificates(k.authority, k.purpose)

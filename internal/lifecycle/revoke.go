@@ -23,6 +23,9 @@ const confirmLease = 2 * time.Minute
 // The change counts at once here; the authority is told inline, and again
 // until it confirms. Revoking what is revoked already changes nothing.
 func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string) (*ra.Certificate, error) {
+	if reason != ra.RemoveFromCRL && !slices.Contains(ra.Reasons, reason) {
+		return nil, ra.Errorf(ra.Invalid, "%d is not a revocation reason.", int(reason)).WithField("reason").WithRemedy("Use a reason of RFC 5280, such as superseded.")
+	}
 	if len(comment) > 512 {
 		return nil, ra.Errorf(ra.Invalid, "The comment is longer than 512 characters.").WithField("comment").WithRemedy("Shorten it.")
 	}
@@ -36,17 +39,8 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.Authorities.Open(ctx, c.AuthorityID)
-	if err != nil {
+	if err := s.revocable(ctx, c, reason); err != nil {
 		return nil, err
-	}
-	revoker, ok := o.Connector.(ca.Revoker)
-	if !ok {
-		return nil, ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", o.Authority.Name).
-			WithRemedy("Revoke the certificate at the authority itself; it is watched until it expires.")
-	}
-	if hold := reason == ra.CertificateHold || reason == ra.RemoveFromCRL; hold && !slices.Contains(revoker.Reasons(), ra.CertificateHold) {
-		return nil, ra.Errorf(ra.Invalid, "The authority %q knows no hold.", o.Authority.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
 	}
 	changed := false
 	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
@@ -57,6 +51,37 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 		return c, err
 	}
 	return s.confirm(ctx, c)
+}
+
+// revocable asks whether the authority can be told. One that cannot be opened
+// now is believed to be able to do what its kind can: a revocation does not
+// wait for it.
+func (s *Service) revocable(ctx context.Context, c *ra.Certificate, reason ra.RevocationReason) error {
+	var a *ra.Authority
+	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		a, err = tx.Authority(c.AuthorityID)
+		return err
+	}); err != nil {
+		return err
+	}
+	kind, err := s.Authorities.Kind(a.Kind)
+	if err != nil {
+		return err
+	}
+	revokes, holds := kind.Traits.Revoke, kind.Traits.Hold
+	if o, err := s.Authorities.Reach(ctx, c.AuthorityID); err == nil {
+		var revoker ca.Revoker
+		revoker, revokes = o.Connector.(ca.Revoker)
+		holds = revokes && slices.Contains(revoker.Reasons(), ra.CertificateHold)
+	}
+	if !revokes {
+		return ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", a.Name).
+			WithRemedy("Revoke the certificate at the authority itself; it is watched until it expires.")
+	}
+	if (reason == ra.CertificateHold || reason == ra.RemoveFromCRL) && !holds {
+		return ra.Errorf(ra.Invalid, "The authority %q knows no hold.", a.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
+	}
+	return nil
 }
 
 // revoke changes the row: state, time, reason, and the obligation to tell the
@@ -113,7 +138,10 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 func (s *Service) confirm(ctx context.Context, c *ra.Certificate) (*ra.Certificate, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	callErr := s.tell(ctx, c)
+	var callErr error
+	if c.NotAfter.After(s.Now()) { // afterwards nobody lists it any more
+		callErr = s.tell(ctx, c)
+	}
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil {
@@ -148,14 +176,14 @@ func (s *Service) afterwards(tx *store.Tx, c *ra.Certificate) (ra.Obligation, er
 	switch c.State {
 	case ra.Revoked, ra.Expired:
 		return ra.Obligation{}, nil
-	case ra.Valid:
+	case ra.Valid, ra.Superseded:
 		return dutyOf(tx, c)
 	}
 	return ra.Obligation{Action: ra.ActionExpire, At: c.NotAfter, Deadline: c.NotAfter.Add(24 * time.Hour)}, nil
 }
 
 func (s *Service) tell(ctx context.Context, c *ra.Certificate) error {
-	o, err := s.Authorities.Open(ctx, c.AuthorityID)
+	o, err := s.Authorities.Reach(ctx, c.AuthorityID)
 	if err != nil {
 		return err
 	}
@@ -208,30 +236,40 @@ func (s *Service) handleOf(ctx context.Context, c *ra.Certificate) (handle strin
 // templates name ("unenrolment", "deletion"), in the caller's transaction; the
 // sweep tells the authorities.
 func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event string) error {
-	held, _, err := tx.FindCertificates(store.CertificateFilter{Device: device, States: []ra.CertificateState{ra.Valid, ra.Superseded, ra.OnHold}, Page: store.Page{Limit: store.MaxPage}})
-	if err != nil {
-		return err
-	}
-	for _, c := range held {
-		t, err := tx.Template(c.TemplateID)
+	templates := map[ra.TemplateID]*ra.Template{}
+	f := store.CertificateFilter{Device: device, States: []ra.CertificateState{ra.Valid, ra.Superseded, ra.OnHold}, Page: store.Page{Limit: store.MaxPage}}
+	for {
+		held, next, err := tx.FindCertificates(f)
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(t.Spec.RevokeOn, event) {
-			continue
-		}
-		changed, ok, err := revoke(tx, actor, c.ID, ra.CessationOfOperation, strings.ReplaceAll(event, "_", " "))
-		if err != nil {
-			return err
-		}
-		if ok {
-			changed.At = tx.Now
-			if err := tx.UpdateCertificate(changed); err != nil {
+		for _, c := range held {
+			t := templates[c.TemplateID]
+			if t == nil {
+				if t, err = tx.Template(c.TemplateID); err != nil {
+					return err
+				}
+				templates[c.TemplateID] = t
+			}
+			if !slices.Contains(t.Spec.RevokeOn, event) {
+				continue
+			}
+			changed, ok, err := revoke(tx, actor, c.ID, ra.CessationOfOperation, strings.ReplaceAll(event, "_", " "))
+			if err != nil {
 				return err
 			}
+			if ok {
+				changed.At = tx.Now
+				if err := tx.UpdateCertificate(changed); err != nil {
+					return err
+				}
+			}
 		}
+		if next == "" {
+			return nil
+		}
+		f.After = next
 	}
-	return nil
 }
 
 // retry is the wait after the n-th failed attempt: a minute doubling up to six

@@ -3,8 +3,10 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
@@ -46,30 +48,33 @@ func (s *Service) Sweep(ctx context.Context, _ SweepJob) error {
 		return err
 	}
 	for _, a := range all {
-		budget := sweepBatch
-		if o, err := s.Authorities.Open(ctx, a.ID); err == nil {
-			budget = min(budget, o.Budget(sweepEvery))
-		}
-		err := s.DB.Write(ctx, func(tx *store.Tx) error {
-			due, err := tx.DueCertificates(a.ID, sweepActions, budget)
-			if err != nil {
-				return err
-			}
-			for _, c := range due {
-				if err := s.escalate(tx, c); err != nil {
-					return err
-				}
-				if err := job.Put(tx, s.Queue, ActJob{c.ID}, job.PutOptions{Unique: string(c.ID)}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := s.sweepOf(ctx, a.ID); err != nil {
 			return err
 		}
 	}
 	return s.PublishDue(ctx)
+}
+
+func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
+	budget := sweepBatch
+	if o, err := s.Authorities.Reach(ctx, id); err == nil {
+		budget = min(budget, o.Budget(sweepEvery))
+	}
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		due, err := tx.DueCertificates(id, sweepActions, budget)
+		if err != nil {
+			return err
+		}
+		for _, c := range due {
+			if err := s.escalate(tx, c); err != nil {
+				return err
+			}
+			if err := job.Put(tx, s.Queue, ActJob{c.ID}, job.PutOptions{Unique: string(c.ID)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Act does what is due for one certificate.
@@ -84,11 +89,13 @@ func (s *Service) Act(ctx context.Context, j ActJob) error {
 	if c.Action == ra.ActionNone || c.At.After(s.Now()) {
 		return nil
 	}
+	if c.Action != ra.ActionRevoke && !c.NotAfter.After(s.Now()) {
+		return s.expire(ctx, c) // whatever else was to happen to it
+	}
 	switch c.Action {
 	case ra.ActionRenew:
 		if c.Purpose != ra.PurposeLeaf {
-			_, err := s.Own(ctx, c.AuthorityID, c.Purpose)
-			return s.put(ctx, c, err)
+			return s.put(ctx, c, s.renewOwn(ctx, ownKey{c.AuthorityID, c.Purpose}))
 		}
 		return s.renew(ctx, c)
 	case ra.ActionAwait:
@@ -106,14 +113,26 @@ func (s *Service) Act(ctx context.Context, j ActJob) error {
 }
 
 // Renew replaces a certificate whose key is made here, now. A device's own
-// certificate can be renewed by the device only.
+// certificate can be renewed by the device only. While a renewal is under way,
+// and after it succeeded, asking again gives the same request; one that was
+// denied is followed by another.
 func (s *Service) Renew(ctx context.Context, actor ra.Actor, id ra.CertificateID, wait bool) (*ra.Request, error) {
 	var c *ra.Certificate
+	var open *ra.Request
 	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		c, err = tx.Certificate(id)
+		if c, err = tx.Certificate(id); err != nil {
+			return err
+		}
+		if err = access.CheckGroup(tx, actor, access.Request, c.GroupID); err != nil {
+			return err
+		}
+		open, err = tx.RenewalRequest(id)
+		if ra.KindOf(err) == ra.NotFound {
+			return nil
+		}
 		return err
-	}); err != nil {
-		return nil, err
+	}); err != nil || open != nil {
+		return open, err
 	}
 	if c.Purpose != ra.PurposeLeaf {
 		return nil, ra.Errorf(ra.Invalid, "The server renews its own certificates by itself.").WithRemedy("Leave it; chancery doctor tells if one is late.")
@@ -126,8 +145,14 @@ func (s *Service) Renew(ctx context.Context, actor ra.Actor, id ra.CertificateID
 	if actor.Kind != ra.ActorSystem {
 		door = actor.Via
 	}
-	return s.Enroll.Submit(ctx, actor, enroll.Ask{Template: c.TemplateID, Device: c.DeviceID, User: c.UserID, Renews: c.ID, Door: door,
-		Key: fmt.Sprintf("renew/%s/%d", c.ID, c.Attempts), Wait: wait})
+	ask := enroll.Ask{Template: c.TemplateID, Device: c.DeviceID, User: c.UserID, Renews: c.ID, Door: door, Key: "renew/" + string(c.ID), Wait: wait}
+	for {
+		r, err := s.Enroll.Submit(ctx, actor, ask)
+		if err != nil || r.State != ra.DeniedState {
+			return r, err
+		}
+		ask.Key = fmt.Sprintf("renew/%s/%s", c.ID, r.ID) // a request that failed or was cancelled has given its key up itself
+	}
 }
 
 func (s *Service) renew(ctx context.Context, c *ra.Certificate) error {
@@ -139,9 +164,6 @@ func (s *Service) renew(ctx context.Context, c *ra.Certificate) error {
 // failure is tried again later; a success that did not change the row yet
 // (the renewal is under way) is looked at again in an hour.
 func (s *Service) put(ctx context.Context, c *ra.Certificate, cause error) error {
-	if ra.KindOf(cause) == ra.Conflict {
-		cause = nil // under way already
-	}
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil {
@@ -154,7 +176,7 @@ func (s *Service) put(ctx context.Context, c *ra.Certificate, cause error) error
 		if cause != nil {
 			e := ra.AsError(cause)
 			s.Log.Warn("action on a certificate failed", "certificate", c.ID, "action", c.Action, "error", cause)
-			fresh.Attempts, fresh.LastError = fresh.Attempts+1, e.Message+" "+e.Remedy
+			fresh.Attempts, fresh.LastError = fresh.Attempts+1, strings.TrimSpace(e.Message+" "+e.Remedy)
 			fresh.At = tx.Now.Add(retry(fresh.Attempts))
 		}
 		return tx.UpdateCertificate(fresh)
@@ -164,9 +186,6 @@ func (s *Service) put(ctx context.Context, c *ra.Certificate, cause error) error
 // await: the device should have renewed by now. People hear of it at the
 // deadline; the row is looked at once more then, and at the certificate's end.
 func (s *Service) await(ctx context.Context, c *ra.Certificate) error {
-	if !c.NotAfter.After(s.Now()) {
-		return s.expire(ctx, c)
-	}
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil || fresh.Action != ra.ActionAwait {
@@ -197,6 +216,11 @@ func (s *Service) expire(ctx context.Context, c *ra.Certificate) error {
 		if err := tx.UpdateCertificate(fresh); err != nil {
 			return err
 		}
+		if fresh.Purpose != ra.PurposeLeaf {
+			if err := tx.DeleteSealed(string(fresh.ID), "key"); err != nil {
+				return err
+			}
+		}
 		e := audit.Entry{Code: audit.CertificateExpired, Actor: ra.System("lifecycle"), Group: fresh.GroupID, Object: string(fresh.ID), Related: string(fresh.DeviceID), Message: "Expired: " + fresh.Subject}
 		if missed {
 			e.Result, e.Message = "failed", "Expired without a successor: "+fresh.Subject
@@ -220,14 +244,19 @@ func (s *Service) escalate(tx *store.Tx, c *ra.Certificate) error {
 		Message: "Overdue (" + string(c.Action) + "): " + c.Subject, Details: map[string]any{"last_error": c.LastError, "not_after": c.NotAfter}})
 }
 
-// dutyOf gives a valid certificate's obligation by its template.
+// dutyOf gives the obligation, by its template, of a certificate that is valid
+// or was replaced.
 func dutyOf(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
-	if c.TemplateID == "" {
-		return enroll.Duty(c, &ra.TemplateSpec{}), nil
+	spec := &ra.TemplateSpec{}
+	if c.TemplateID != "" {
+		t, err := tx.Template(c.TemplateID)
+		if err != nil {
+			return ra.Obligation{}, err
+		}
+		spec = &t.Spec
 	}
-	t, err := tx.Template(c.TemplateID)
-	if err != nil {
-		return ra.Obligation{}, err
+	if c.State == ra.Superseded {
+		return enroll.Ending(c, tx.Now, spec), nil
 	}
-	return enroll.Duty(c, &t.Spec), nil
+	return enroll.Duty(c, spec), nil
 }

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"chancery/internal/audit"
@@ -98,5 +99,5 @@ func (s *Service) UseLink(ctx context.Context, text secret.Text, remote string) 
 
 // LinkURL is the address that carries a link's secret part to the console.
 func (s *Service) LinkURL(link secret.Text) string {
-	return s.PublicURL + "/sign-in/link?t=" + link.Reveal()
+	return strings.TrimSuffix(s.PublicURL, "/") + "/sign-in/link?t=" + link.Reveal()
 }

@@ -64,9 +64,13 @@ func (s *Service) relyingParty() (*webauthn.WebAuthn, error) {
 	if u.Scheme != "https" && host != "localhost" && !strings.HasSuffix(host, ".localhost") {
 		return nil, noPasskeys("Passkeys work over https only.")
 	}
+	origin := u.Scheme + "://" + strings.ToLower(u.Host)
+	if (u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+		origin = strings.TrimSuffix(origin, ":"+u.Port()) // browsers leave the usual port out
+	}
 	yes := true
 	w, err := webauthn.New(&webauthn.Config{
-		RPID: host, RPDisplayName: "Chancery", RPOrigins: []string{strings.ToLower(u.Scheme + "://" + u.Host)},
+		RPID: host, RPDisplayName: "Chancery", RPOrigins: []string{origin},
 		AttestationPreference: protocol.PreferNoAttestation,
 		AuthenticatorSelection: protocol.AuthenticatorSelection{RequireResidentKey: &yes, ResidentKey: protocol.ResidentKeyRequirementRequired,
 			UserVerification: protocol.VerificationRequired},

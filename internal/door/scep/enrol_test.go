@@ -31,7 +31,7 @@ func TestEnrol(t *testing.T) {
 			if len(reply.Certificates) != 1 {
 				t.Errorf("the reply holds %d certificates, want the one asked for", len(reply.Certificates))
 			}
-			if leaf.Subject.String() != "O=Example,CN="+d.PlatformID || len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != d.PlatformID+".example.org" {
+			if leaf.Subject.String() != "CN="+d.PlatformID+",O=Example" || len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != d.PlatformID+".example.org" {
 				t.Errorf("issued to %s, %q", leaf.Subject, leaf.DNSNames)
 			}
 			if !keys[0]().PublicKey.Equal(leaf.PublicKey) {

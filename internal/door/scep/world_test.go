@@ -517,4 +517,3 @@ func parsed(t testing.TB, c *cms.Certificate) *x509.Certificate {
 	t.Helper()
 	return must(x509.ParseCertificate(c.Raw))(t)
 }
-

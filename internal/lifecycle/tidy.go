@@ -1,0 +1,50 @@
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"chancery/internal/store"
+)
+
+// TidyJob removes what has served its time: used or expired links, ended
+// sessions, challenges nobody can use any more, and the memory of messages too
+// old to be sent again.
+type TidyJob struct{}
+
+// Kind is the stable name of the job.
+func (TidyJob) Kind() string { return "lifecycle.tidy" }
+
+const (
+	tidyEvery = time.Hour
+	// keepChallenges and keepMessages are how long a spent challenge and the
+	// hash of an answered message are kept: longer than any client repeats
+	// itself, and long enough to look into what happened.
+	keepChallenges = 30 * 24 * time.Hour
+	keepMessages   = 90 * 24 * time.Hour
+)
+
+// Tidy runs the job.
+func (s *Service) Tidy(ctx context.Context, _ TidyJob) error {
+	removed := map[string]int64{}
+	for _, sweep := range []struct {
+		what string
+		do   func(*store.Tx) (int64, error)
+	}{
+		{"links", func(tx *store.Tx) (int64, error) { return tx.SweepLinks(tx.Now) }},
+		{"sessions", func(tx *store.Tx) (int64, error) { return tx.SweepSessions() }},
+		{"challenges", func(tx *store.Tx) (int64, error) { return tx.SweepChallenges(tx.Now.Add(-keepChallenges)) }},
+		{"messages", func(tx *store.Tx) (int64, error) { return tx.SweepMessages(tx.Now.Add(-keepMessages)) }},
+	} {
+		err := s.DB.Write(ctx, func(tx *store.Tx) error {
+			n, err := sweep.do(tx)
+			removed[sweep.what] = n
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.Log.Debug("tidied up", "removed", removed)
+	return nil
+}
