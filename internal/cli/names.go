@@ -20,7 +20,7 @@ func isID(ref, prefix string) bool {
 	return ok && len(rest) == 26
 }
 
-// one finds the thing a person means among those a search gave.
+// pick finds the thing a person means among those a search gave.
 func pick[T any](what, ref string, found []T, fits func(T) bool, id func(T) string) (string, error) {
 	var ids []string
 	for _, f := range found {
@@ -57,9 +57,9 @@ func (s *session) allGroups() (map[string]resource.Group, error) {
 	return all, nil
 }
 
-// group gives the path of names of a group: "Acme/Sales". One that cannot be
+// groupName gives the path of names of a group: "Acme/Sales". One that cannot be
 // seen keeps its ID.
-func (*names) group(s *session, id string) string {
+func (s *session) groupName(id string) string {
 	all, err := s.allGroups()
 	if err != nil {
 		return id

@@ -257,7 +257,7 @@ func (s *session) roles(grants []resource.Grant) string {
 	for _, g := range grants {
 		text := g.Role
 		if g.Group != "" {
-			text += "@" + s.names.group(s, g.Group)
+			text += "@" + s.groupName(g.Group)
 		}
 		out = append(out, text)
 	}

@@ -137,7 +137,6 @@ var routes = []route{
 
 	{pattern: "GET /obligations", needs: access.See, do: (*visit).obligations},
 	{pattern: "GET /audit", needs: access.SeeAudit, do: (*visit).auditLog},
-	{pattern: "GET /audit/{seq}", needs: access.SeeAudit, do: (*visit).auditEntry},
 	{pattern: "POST /audit/verify", needs: access.SeeAudit, do: (*visit).verifyAudit},
 
 	{pattern: "GET /administrators", needs: access.EditAdmins, do: (*visit).admins},

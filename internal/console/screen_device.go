@@ -209,7 +209,9 @@ func writeAttributes(attributes map[string]string) []string {
 
 func (v *visit) newDevice() error {
 	f := &deviceForm{}
-	return v.saveDevice(f, nil, func(in inventory.DeviceInput) (*ra.Device, error) { return v.Inventory.CreateDevice(v.ctx(), v.actor, in) }, "The device is added.")
+	return v.saveDevice(f, nil, func(in inventory.DeviceInput) (*ra.Device, error) {
+		return v.Inventory.CreateDevice(v.ctx(), v.actor, in)
+	}, "The device is added.")
 }
 
 func (v *visit) saveDevice(f *deviceForm, d *ra.Device, save func(inventory.DeviceInput) (*ra.Device, error), notice string) error {

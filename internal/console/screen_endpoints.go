@@ -232,7 +232,9 @@ func (v *visit) saveEndpoint(f *endpointForm, e *ra.Endpoint, save func(enroll.E
 }
 
 func (v *visit) newEndpoint() error {
-	return v.saveEndpoint(&endpointForm{}, nil, func(in enroll.EndpointInput) (*ra.Endpoint, error) { return v.Enroll.CreateEndpoint(v.ctx(), v.actor, in) }, "The endpoint is open.")
+	return v.saveEndpoint(&endpointForm{}, nil, func(in enroll.EndpointInput) (*ra.Endpoint, error) {
+		return v.Enroll.CreateEndpoint(v.ctx(), v.actor, in)
+	}, "The endpoint is open.")
 }
 
 func endpointFormOf(e *ra.Endpoint) *endpointForm {

@@ -45,10 +45,12 @@ func (v *visit) userImport() importing {
 	return importing{"users", "/users", "name, email, upn, sid, first_name, last_name, display_name, dn, disabled, attributes, group_id, attribute.NAME", v.Inventory.ImportUsers}
 }
 
-func (v *visit) importDevicesPage() error { return v.askImport(v.deviceImport(), nil, importView{}, nil) }
-func (v *visit) importUsersPage() error   { return v.askImport(v.userImport(), nil, importView{}, nil) }
-func (v *visit) importDevices() error     { return v.importFile(v.deviceImport()) }
-func (v *visit) importUsers() error       { return v.importFile(v.userImport()) }
+func (v *visit) importDevicesPage() error {
+	return v.askImport(v.deviceImport(), nil, importView{}, nil)
+}
+func (v *visit) importUsersPage() error { return v.askImport(v.userImport(), nil, importView{}, nil) }
+func (v *visit) importDevices() error   { return v.importFile(v.deviceImport()) }
+func (v *visit) importUsers() error     { return v.importFile(v.userImport()) }
 
 func (v *visit) askImport(i importing, posted url.Values, data importView, wrong error) error {
 	groups, err := v.groupOptions()
@@ -91,4 +93,3 @@ func (v *visit) importFile(i importing) error {
 	}
 	return v.askImport(i, posted, importView{Result: result, DryRun: dry}, nil)
 }
-

@@ -15,8 +15,7 @@ import (
 func readCSR(b []byte) (*pkixmsg.CSR, error) {
 	if block, _ := pem.Decode(b); block != nil {
 		if block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
-			return nil, ra.Errorf(ra.Invalid, "The PEM block is a %.40q, not a certificate request.", block.Type).WithField("csr").
-				WithRemedy("Send the block that begins with BEGIN CERTIFICATE REQUEST.")
+			return nil, refusal("The PEM block is not a certificate request.", "Send the block that begins with BEGIN CERTIFICATE REQUEST.")
 		}
 		b = block.Bytes
 	}

@@ -351,6 +351,9 @@ func checkKeyReuse(tx *store.Tx, ask Ask, user ra.UserID, t *ra.Template, spki s
 		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
 			return refusal("The key is known to be compromised.", "Make a new key on the device.")
 		}
+		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
+			return refusal("The key was revoked as compromised.", "Make a new key on the device.")
+		}
 		if !t.Spec.ReuseKey && ask.Renews == "" {
 			return refusal("The device has a certificate for this key already.", "Make a new key, renew the certificate, or allow key re-use in the template.")
 		}

@@ -267,3 +267,23 @@ func TestFindings(t *testing.T) {
 		})
 	}
 }
+
+// TestBusy: beyond the messages that can be worked on, clients are asked to
+// come back instead of being left to wait.
+func TestBusy(t *testing.T) {
+	d := &Door{Now: time.Now}
+	for i := range maxInFlight {
+		if _, ok := d.enter(); !ok {
+			t.Fatalf("no slot for message %d", i)
+		}
+	}
+	if _, err := d.pkiOperation(t.Context(), &place{}, "192.0.2.1", nil); err != later {
+		t.Errorf("got %v, want %v", err, later)
+	}
+	<-d.slots
+	if leave, ok := d.enter(); !ok {
+		t.Error("a slot given back is not taken")
+	} else {
+		leave()
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,11 +168,17 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string) (media
 	return scepmsg.MediaMessage, body, err
 }
 
+var endpointName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+
 func (d *Door) open(ctx context.Context, name string) (*place, error) {
+	nowhere := &httpError{http.StatusNotFound, "There is no such SCEP endpoint."}
+	if !endpointName.MatchString(name) {
+		return nil, nowhere // a database may not even take it for text
+	}
 	e, v, t, err := d.Enroll.OpenEndpoint(ctx, name)
 	switch {
 	case ra.KindOf(err) == ra.NotFound:
-		return nil, &httpError{http.StatusNotFound, "There is no such SCEP endpoint."}
+		return nil, nowhere
 	case err != nil:
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/testpeer"
 	"chancery/internal/wire/cms"
+	"chancery/internal/wire/cms/cmstest"
 	"chancery/internal/wire/pkixmsg"
 	"chancery/internal/wire/scepmsg"
 )
@@ -100,7 +101,9 @@ func TestEnrol(t *testing.T) {
 					d := w.device()
 					c := w.client(t, e, d, ecKey(t))
 					c.challenge, c.digest, c.cipher = w.challenge(e, d), digest, cipher
-					c.mustEnrol(t)
+					r := c.request(t)
+					r.OAEP = cipher == cms.OIDAES256CBC
+					c.send(t, r).granted(t)
 				}
 			}
 		})
@@ -251,6 +254,24 @@ func TestTransactionIDs(t *testing.T) {
 	})
 }
 
+// TestNonces: short and long ones of other clients are echoed.
+func TestNonces(t *testing.T) {
+	testpeer.EachDatabase(t, func(t *testing.T, _, database string) {
+		w := newWorld(t, database, "p-256")
+		e := w.endpoint("door", w.template(nil), nil)
+		for i, n := range []int{8, 16, 64} {
+			d := w.device()
+			c := w.client(t, e, d, keys[i]())
+			c.challenge = w.challenge(e, d)
+			message, nonce := c.handmade(t), bytes.Repeat([]byte{byte(n)}, n)
+			message.attributes = [][]byte{attribute(2, printable("19")), attribute(7, printable(d.PlatformID)), attribute(5, cmstest.Element(4, nonce))}
+			sent := message.sent(t)
+			sent.TransactionID, sent.SenderNonce = d.PlatformID, nonce
+			c.sendRaw(t, sent).granted(t)
+		}
+	})
+}
+
 // TestQueryForms sends one message in every form GET requests come in.
 func TestQueryForms(t *testing.T) {
 	w := newWorld(t, "sqlite:"+t.TempDir()+"/x.db", "p-256")
@@ -371,6 +392,21 @@ func TestFloors(t *testing.T) {
 		if !strings.Contains(w.log.String(), "legacy floor") {
 			t.Error("the legacy floor was used without a warning in the log")
 		}
+		for _, x := range []struct {
+			e  *ra.Endpoint
+			ok bool
+		}{{modern, false}, {compat, false}, {legacy, true}} {
+			d := w.device()
+			c := w.client(t, x.e, d, keys[3]())
+			c.challenge = w.challenge(x.e, d)
+			message := c.handmade(t)
+			message.md5 = true
+			if reply := c.sendRaw(t, message.sent(t)); x.ok {
+				reply.granted(t)
+			} else {
+				reply.refused(t, scepmsg.BadAlg)
+			}
+		}
 		w.clock.advance(12 * 24 * time.Hour)
 		try(legacy, crypto.SHA1, cms.OIDTripleDESCBC).refused(t, scepmsg.BadAlg)
 	})
@@ -422,6 +458,9 @@ func TestSubjectPolicy(t *testing.T) {
 					pkixmsg.GeneralName{Type: pkixmsg.IP, Value: "192.0.2.1"}, pkixmsg.GeneralName{Type: pkixmsg.URI, Value: "https://example.org/"})
 			}, false},
 			{"SID", func(r *pkixmsg.CSRRequest) { r.Extensions = append(r.Extensions, sid) }, false},
+			{"unstructuredName", func(r *pkixmsg.CSRRequest) {
+				r.Name = append(r.Name, pkixmsg.RDN{{OID: "1.2.840.113549.1.9.2", Value: "router.example.org"}})
+			}, false},
 			{"CA:TRUE", func(r *pkixmsg.CSRRequest) { r.Extensions = append(r.Extensions, ca) }, true},
 		} {
 			t.Run(c.name, func(t *testing.T) {

@@ -28,6 +28,7 @@ type handmade struct {
 	key        crypto.Signer
 	cert       []byte
 	attributes [][]byte // instead of the usual ones
+	md5        bool     // signed with MD5 instead of SHA-256
 }
 
 func printable(s string) []byte { return cmstest.Element(0x13, []byte(s)) }
@@ -46,10 +47,12 @@ func (h handmade) sent(t testing.TB) *scepmsg.Sent {
 	if attributes == nil {
 		attributes = [][]byte{attribute(2, printable(h.kind)), attribute(7, printable("handmade")), attribute(5, cmstest.Element(4, handmadeNonce))}
 	}
-	return &scepmsg.Sent{TransactionID: "handmade", SenderNonce: handmadeNonce, Message: cmstest.Signed{
-		Content: envelope, Key: h.key, Certificate: h.cert, Certificates: [][]byte{h.cert}, Digest: crypto.SHA256,
-		DigestOID: cmstest.OID(2, 16, 840, 1, 101, 3, 4, 2, 1), Attributes: attributes,
-	}.Message(t)}
+	signed := cmstest.Signed{Content: envelope, Key: h.key, Certificate: h.cert, Certificates: [][]byte{h.cert}, Digest: crypto.SHA256,
+		DigestOID: cmstest.OID(2, 16, 840, 1, 101, 3, 4, 2, 1), Attributes: attributes}
+	if h.md5 {
+		signed.Digest, signed.DigestOID = crypto.MD5, cmstest.OID(1, 2, 840, 113549, 2, 5)
+	}
+	return &scepmsg.Sent{TransactionID: "handmade", SenderNonce: handmadeNonce, Message: signed.Message(t)}
 }
 
 func (c *client) handmade(t testing.TB) handmade {
@@ -220,6 +223,11 @@ func TestChallenges(t *testing.T) {
 			try(d, c.challenge).refused(t, scepmsg.BadRequest)
 			w.refusedFor(t, c.reason)
 		}
+		blank := w.client(t, e, d, ecKey(t))
+		blank.csr = blank.newCSR(t, blank.key, func(r *pkixmsg.CSRRequest) {
+			r.Attributes = []pkixmsg.RequestAttribute{{OID: pkixmsg.OIDChallengePassword, Values: [][]byte{printable("")}}}
+		})
+		blank.send(t, blank.request(t)).refused(t, scepmsg.BadRequest)
 		try(d, fresh).granted(t)
 		for _, entry := range w.refusals() {
 			if text := fmt.Sprint(entry); strings.Contains(text, used) || strings.Contains(text, fresh) {
@@ -381,5 +389,22 @@ func TestRecordIsBounded(t *testing.T) {
 		if all := w.refusals(); len(all) != 2 || fmt.Sprint(all[0]["more_since_last_entry"]) != "19" {
 			t.Errorf("the next entry is %v, want one that counts 19 more", all[0])
 		}
+	})
+}
+
+// TestCompromisedKey: a key that got into other hands is certified nowhere
+// again, whatever the template says about re-use.
+func TestCompromisedKey(t *testing.T) {
+	testpeer.EachDatabase(t, func(t *testing.T, _, database string) {
+		w := newWorld(t, database, "p-256")
+		e := w.endpoint("door", w.template(func(x *ra.Template) { x.Spec.ReuseKey = true }), nil)
+		c := w.enrolled(t, e, ecKey(t))
+		must(w.lifecycle.Revoke(t.Context(), admin, w.row(c.cert).ID, ra.KeyCompromise, ""))(t)
+		again := w.client(t, e, c.device, c.key)
+		again.challenge = w.challenge(e, c.device)
+		again.send(t, again.request(t)).refused(t, scepmsg.BadRequest)
+		w.refusedFor(t, "compromised")
+		again.use(t, ecKey(t))
+		again.mustEnrol(t)
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"chancery/internal/authority"
+	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/testpeer"
 	"chancery/internal/wire/cms"
@@ -239,5 +241,27 @@ func TestRenewalNamesOther(t *testing.T) {
 		})
 		c.send(t, r).refused(t, scepmsg.BadRequest)
 		w.refusedFor(t, "asks for more")
+	})
+}
+
+// TestMovedTemplate: when a template moves to another CA, its devices renew
+// with what the old CA issued and are from the new one then.
+func TestMovedTemplate(t *testing.T) {
+	testpeer.EachDatabase(t, func(t *testing.T, _, database string) {
+		w := newWorld(t, database, "p-256")
+		template := w.template(nil)
+		e := w.endpoint("door", template, nil)
+		c := w.enrolled(t, e, ecKey(t))
+		name := "next"
+		next := must(w.auth.Create(t.Context(), admin, "embedded", authority.Input{GroupID: &w.group, Name: &name}))(t)
+		must(w.enroll.UpdateTemplate(t.Context(), admin, template.ID, enroll.TemplateInput{AuthorityID: &next.ID}))(t)
+		c.ras = c.caCertificates(t)
+		leaf := c.send(t, c.renewal(t, scepmsg.RenewalReq, ecKey(t))).granted(t)
+		if row := w.row(leaf); row.AuthorityID != next.ID || row.Renews != w.row(c.cert).ID {
+			t.Errorf("issued by %s, renews %s", row.AuthorityID, row.Renews)
+		}
+		if err := parsed(t, leaf).CheckSignatureFrom(parsed(t, c.ras[1])); err != nil {
+			t.Error(err)
+		}
 	})
 }

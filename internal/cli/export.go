@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (p *Program) export() *cobra.Command {
+	c := p.verb("export [KIND...]", "Write how things are as documents for apply", "  chancery export > everything.yaml\n  chancery export template endpoint > templates.yaml\n  chancery export | chancery apply --diff -f -", cobra.ArbitraryArgs,
+		func(s *session, args []string) error {
+			kinds, err := readKinds(args)
+			if err != nil {
+				return err
+			}
+			needs := kinds
+			if kinds["device"] && !kinds["user"] { // devices name their users
+				needs = map[string]bool{"user": true}
+				for k := range kinds {
+					needs[k] = true
+				}
+			}
+			l, err := s.survey(needs)
+			if err != nil {
+				return err
+			}
+			l.docs = slices.DeleteFunc(l.docs, func(d document) bool { return !kinds[d.text("kind")] })
+			if s.flags.output == "json" {
+				return s.print(l.docs)
+			}
+			for i, d := range l.docs {
+				b, err := d.asYAML()
+				if err != nil {
+					return err
+				}
+				if i > 0 {
+					b = append([]byte("---\n"), b...)
+				}
+				if _, err := s.Stdout.Write(b); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	c.Long = "Write how things are as YAML documents, or as a JSON list with -o json. Without a\nKIND everything is written: group, authority, template, endpoint, user, device and\nadministrator. References are names. Secrets stay where they are: {set: true}\nkeeps them when the document is applied."
+	return c
+}
+
+// readKinds reads kinds of documents, in the singular or the plural; none means
+// all.
+func readKinds(args []string) (map[string]bool, error) {
+	out := map[string]bool{}
+	if len(args) == 0 {
+		args = documentKinds
+	}
+	for _, a := range args {
+		kind := strings.TrimSuffix(a, "s")
+		switch a {
+		case "authorities":
+			kind = "authority"
+		case "admin", "admins":
+			kind = "administrator"
+		}
+		if !slices.Contains(documentKinds, kind) {
+			return nil, wrongCall("There is no kind of document "+a+".", "Use any of "+strings.Join(documentKinds, ", ")+".")
+		}
+		out[kind] = true
+	}
+	return out, nil
+}

@@ -1,0 +1,103 @@
+package console
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"chancery/internal/access"
+	"chancery/internal/ra"
+	"chancery/internal/store"
+)
+
+type auditView struct {
+	Filter    filter
+	Since     string
+	Until     string
+	Entries   []auditLine
+	Pager     pager
+	Report    *store.AuditReport
+	MayVerify bool
+	CLI       []string
+}
+
+type auditLine struct {
+	*ra.AuditEntry
+	About   link
+	Related link
+	Group   link
+	Details string
+}
+
+var auditPage = view[auditView]("audit")
+
+// objectLink leads to the page of what an ID is about, by its prefix.
+func objectLink(id string) link {
+	prefix, _, ok := strings.Cut(id, "_")
+	base := map[string]string{ra.GroupPrefix: "/groups/", ra.UserPrefix: "/users/", ra.DevicePrefix: "/devices/", ra.AuthorityPrefix: "/authorities/", ra.TemplatePrefix: "/templates/",
+		ra.EndpointPrefix: "/endpoints/", ra.RequestPrefix: "/requests/", ra.CertificatePrefix: "/certificates/", ra.AdminPrefix: "/administrators/"}[prefix]
+	if !ok || base == "" {
+		return link{Title: id}
+	}
+	return link{id, base + id}
+}
+
+// auditNouns are the starts of event codes that the filter offers.
+var auditNouns = []string{"certificate", "request", "key", "device", "user", "group", "template", "endpoint", "challenge", "authority", "crl", "admin", "passkey", "token", "link", "server"}
+
+func (v *visit) auditLog() error { return v.showAudit(nil) }
+
+func (v *visit) showAudit(report *store.AuditReport) error {
+	f := store.AuditFilter{Text: v.query("q"), Object: v.query("object"), Actor: v.query("actor"), Page: v.page()}
+	f.Sort = ""
+	if code := v.query("code"); code != "" {
+		f.Code = code
+		if !strings.Contains(code, ".") {
+			f.Code += "."
+		}
+	}
+	if t, err := time.Parse(time.DateOnly, v.query("since")); err == nil {
+		f.Since = t
+	}
+	if t, err := time.Parse(time.DateOnly, v.query("until")); err == nil {
+		f.Until = t.AddDate(0, 0, 1)
+	}
+	list, next, err := v.Audit.Find(v.ctx(), v.actor, f)
+	if err != nil {
+		return err
+	}
+	var codes []option
+	for _, n := range auditNouns {
+		codes = append(codes, option{Value: n, Label: strings.ToUpper(n[:1]) + n[1:]})
+	}
+	data := auditView{Filter: v.filter("Message or person", choice{"code", "About", codes}), Since: v.query("since"), Until: v.query("until"), Pager: v.pager(next, len(list)), Report: report,
+		MayVerify: access.Check(v.actor, access.SeeAudit, "") == nil, CLI: []string{"chancery audit list", "chancery audit verify"}}
+	data.Filter.Active = data.Filter.Active || data.Since != "" || data.Until != "" || f.Object != "" || f.Actor != ""
+	for _, e := range list {
+		data.Entries = append(data.Entries, auditLine{e, objectLink(e.Object), objectLink(e.Related), v.groupLink(e.GroupID), indented(e.Details)})
+	}
+	return auditPage.show(v, http.StatusOK, data)
+}
+
+func (v *visit) verifyAudit() error {
+	report, err := v.Audit.Verify(v.ctx(), v.actor)
+	if err != nil {
+		return err
+	}
+	return v.showAudit(&report)
+}
+
+// indented writes the details of an entry for people; an entry without any
+// gives nothing.
+func indented(details []byte) string {
+	if len(details) <= len("{}") {
+		return ""
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, details, "", "  "); err != nil {
+		return string(details)
+	}
+	return b.String()
+}
