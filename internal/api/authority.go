@@ -67,7 +67,7 @@ func (s *Server) deleteAuthority(ctx context.Context, actor ra.Actor, in *ByID) 
 }
 
 func (s *Server) listKinds(context.Context, ra.Actor, *none) (*body[resource.Page[resource.Kind]], error) {
-	return listed(s.Authorities.Kinds, "", nil, resource.OfKind)
+	return listed(s.Authorities.Kinds, "", nil, kindOf)
 }
 
 func (s *Server) testAuthority(ctx context.Context, actor ra.Actor, in *ByID) (*body[resource.TestReport], error) {
@@ -84,7 +84,7 @@ func (s *Server) testSettings(ctx context.Context, actor ra.Actor, in *body[reso
 func report(run func(step func(ca.Step)) error) (*body[resource.TestReport], error) {
 	out := &body[resource.TestReport]{resource.TestReport{OK: true, Steps: []resource.Step{}}}
 	err := run(func(step ca.Step) {
-		out.Body.Steps = append(out.Body.Steps, resource.OfStep(step))
+		out.Body.Steps = append(out.Body.Steps, stepOf(step))
 		out.Body.OK = out.Body.OK && step.State != ca.StepFailed
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Server) catalog(ctx context.Context, actor ra.Actor, in *catalogInput) 
 		chosen[field] = value
 	}
 	list, err := s.Authorities.Catalog(ctx, actor, ra.AuthorityID(in.ID), in.Lookup, chosen)
-	return listed(list, "", err, resource.OfProfile)
+	return listed(list, "", err, profileOf)
 }
 
 func (s *Server) authorityCSR(ctx context.Context, actor ra.Actor, in *ByID) (*body[resource.CSR], error) {

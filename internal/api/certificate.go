@@ -95,7 +95,7 @@ func (s *Server) showCertificate(ctx context.Context, actor ra.Actor, in *ByID) 
 	if err != nil {
 		return nil, err
 	}
-	if out.Body.Facts, err = resource.OfDER(c.DER); err != nil {
+	if out.Body.Facts, err = factsOf(c.DER); err != nil {
 		return nil, err
 	}
 	out.Body.PEM = resource.PEM("CERTIFICATE", c.DER)

@@ -82,7 +82,11 @@ func (s *Server) wholeRequest(ctx context.Context, actor ra.Actor, id ra.Request
 	if err != nil {
 		return nil, err
 	}
-	return &body[resource.Request]{resource.OfWholeRequest(r, votes)}, nil
+	csr, err := s.Enroll.PublicCSR(r)
+	if err != nil {
+		return nil, err
+	}
+	return &body[resource.Request]{resource.OfWholeRequest(r, votes, csr)}, nil
 }
 
 func (s *Server) approveRequest(ctx context.Context, actor ra.Actor, in *posted[resource.Decision]) (*body[resource.Request], error) {

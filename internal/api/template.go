@@ -7,6 +7,7 @@ import (
 
 	"chancery/internal/api/resource"
 	"chancery/internal/enroll"
+	"chancery/internal/lookup"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -65,7 +66,11 @@ func (s *Server) preview(ctx context.Context, actor ra.Actor, id ra.TemplateID, 
 	if err != nil {
 		return nil, err
 	}
-	out := resource.Preview{Fill: fill, CSR: resource.PEM("CERTIFICATE REQUEST", p.CSR), Tree: p.Tree, Extensions: []resource.Extension{}, Tests: testResults(p.Tests)}
+	tree, err := json.Marshal(p.Tree)
+	if err != nil {
+		return nil, err
+	}
+	out := resource.Preview{Fill: fill, CSR: resource.PEM("CERTIFICATE REQUEST", p.CSR), Tree: tree, Extensions: []resource.Extension{}, Tests: testResults(p.Tests)}
 	for _, e := range p.Extensions {
 		out.Extensions = append(out.Extensions, resource.Extension(e))
 	}
@@ -89,7 +94,9 @@ func testResults(list []enroll.TestResult) []resource.TestResult {
 }
 
 func (s *Server) listLookupValues(context.Context, ra.Actor, *none) (*body[resource.Page[resource.LookupValue]], error) {
-	return &body[resource.Page[resource.LookupValue]]{resource.Page[resource.LookupValue]{Items: resource.LookupValues()}}, nil
+	return listed(lookup.Values, "", nil, func(v lookup.Value) resource.LookupValue {
+		return resource.LookupValue{Name: v.Name, Entity: string(v.Entity), Help: v.Help}
+	})
 }
 
 func templateInput(in *resource.TemplateInput) enroll.TemplateInput {

@@ -139,7 +139,7 @@ func (p *Program) adminLink() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.facts(link, fact{"console", link.Console}, fact{"sign in once with", link.Link}, fact{"until", when(link.ExpiresAt)})
+		return s.facts(link, fact{"sign in once with", link.Link}, fact{"until", when(link.ExpiresAt)})
 	})
 	c.Flags().StringVar(&life, "life", "", "how long it can be used, up to 7d; 15m when left out")
 	return c

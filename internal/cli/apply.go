@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"chancery/internal/api/resource"
+	"chancery/internal/ca/all"
+	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/setting"
 )
@@ -86,10 +88,7 @@ func (s *session) plan(docs []document, prune bool) (*course, error) {
 		return nil, err
 	}
 	c := &course{now: now}
-	slices.SortStableFunc(docs, func(a, b document) int {
-		return slices.Index(documentKinds, a.text("kind")) - slices.Index(documentKinds, b.text("kind"))
-	})
-	for _, d := range parentsFirst(docs) {
+	for _, d := range inOrder(docs) {
 		there, ok := now.now[d.key()]
 		if !ok {
 			c.steps = append(c.steps, step{verb: "create", doc: d, changes: s.differences(document{}, d)})
@@ -148,21 +147,17 @@ func closure(kinds map[string]bool) map[string]bool {
 	return out
 }
 
-// parentsFirst orders groups by depth.
-func parentsFirst(docs []document) []document {
-	depth := func(d document) int {
-		if d.text("kind") != "group" || d.text("parent") == "" {
-			return 0
+// inOrder puts what others need before them: kinds in their order, and groups
+// below their parents.
+func inOrder(docs []document) []document {
+	rank := func(d document) int {
+		depth := 0
+		if d.text("kind") == "group" && d.text("parent") != "" {
+			depth = 1 + strings.Count(d.text("parent"), "/")
 		}
-		return 1 + strings.Count(d.text("parent"), "/")
+		return slices.Index(documentKinds, d.text("kind"))<<16 + depth
 	}
-	slices.SortStableFunc(docs, func(a, b document) int {
-		if a.text("kind") != "group" || b.text("kind") != "group" {
-			return 0
-		}
-		return depth(a) - depth(b)
-	})
-	return docs
+	return slices.SortedStableFunc(slices.Values(docs), func(a, b document) int { return rank(a) - rank(b) })
 }
 
 // differences lists the fields in which there is not as wanted says. Settings
@@ -231,9 +226,9 @@ func (s *session) secretFields(d document) map[string]bool {
 	var form setting.Describer
 	switch d.text("kind") {
 	case "endpoint":
-		form = s.Endpoint()
+		form = &enroll.EndpointSettings{}
 	case "authority":
-		for _, k := range s.Kinds {
+		for _, k := range all.Kinds() {
 			if k.ID == d.text("authority") {
 				form = k.New()
 			}
@@ -338,8 +333,10 @@ func (s *session) wire(c *course, st step) ([]byte, error) {
 	}
 	if spec, ok := body["spec"].(map[string]any); ok && st.id != "" {
 		// A spec replaces the whole of it, so what stays is sent along.
-		whole, _ := c.now.now[st.doc.key()]["spec"].(map[string]any)
-		whole = maps.Clone(whole)
+		whole := map[string]any{}
+		if present, ok := c.now.now[st.doc.key()]["spec"].(map[string]any); ok {
+			maps.Copy(whole, present)
+		}
 		maps.Copy(whole, spec)
 		body["spec"] = whole
 	}

@@ -9,6 +9,7 @@ import (
 
 	"chancery/internal/api/resource"
 	"chancery/internal/ca"
+	"chancery/internal/ca/all"
 	"chancery/internal/setting"
 )
 
@@ -42,7 +43,7 @@ func (p *Program) authorities() *cobra.Command {
 		nil)
 	update.RunE = p.verb("", "", "", nil, func(s *session, args []string) error { return s.changeAuthority(update, args[0], nil) }).RunE
 	authorityFlags(update)
-	for _, k := range p.Kinds {
+	for _, k := range all.Kinds() {
 		add.AddCommand(p.addAuthority(k))
 		update.AddCommand(p.updateAuthority(k))
 	}
@@ -181,7 +182,7 @@ func amount(n float64, unit string) string {
 
 // settingFacts shows settings under their labels, in the order of the form.
 func (s *session) settingFacts(kind string, raw []byte) ([]fact, error) {
-	for _, k := range s.Kinds {
+	for _, k := range all.Kinds() {
 		if k.ID != kind {
 			continue
 		}

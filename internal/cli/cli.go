@@ -19,7 +19,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/setting"
 )
@@ -40,11 +39,6 @@ type Program struct {
 	// for a secret without showing it.
 	Terminal     bool
 	ReadPassword func(prompt string) (string, error)
-
-	// Kinds are the kinds of authority, for the flags of authority add.
-	Kinds []ca.Kind
-	// Endpoint describes the settings of SCEP endpoints.
-	Endpoint func() setting.Describer
 
 	// Config describes the configuration of the server; it is filled before
 	// Serve, Quickstart and Local are called.

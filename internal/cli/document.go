@@ -307,6 +307,7 @@ func (s *session) surveyAuthorities(l *landscape) error {
 	return every(func(p resource.PageQuery) (resource.Page[resource.Authority], error) {
 		return s.c.Authorities(s.ctx, resource.AuthorityQuery{PageQuery: p})
 	}, func(a resource.Authority) error {
+		s.remember(a.ID, a.Name)
 		settings, err := withoutNulls(a.Settings)
 		if err != nil {
 			return err

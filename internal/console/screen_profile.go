@@ -165,4 +165,3 @@ func (v *visit) removePasskey() error {
 	}
 	return v.done("/profile", "The passkey "+p.Name+" is removed.")
 }
-

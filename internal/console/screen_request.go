@@ -145,8 +145,12 @@ func (v *visit) compare(d *requestView) error {
 	if f.SID != "" {
 		lines = append(lines, difference{Field: "Security identifier", Issued: []string{f.SID}})
 	}
-	if len(d.Request.CSR) > 0 && f.KeyPlace == ra.KeyOnDevice {
-		csr, err := pkixmsg.ParseCSR(d.Request.CSR)
+	if len(d.Request.SealedCSR) > 0 && f.KeyPlace == ra.KeyOnDevice {
+		der, err := v.Enroll.CSR(d.Request)
+		if err != nil {
+			return err
+		}
+		csr, err := pkixmsg.ParseCSR(der)
 		if err != nil {
 			return err
 		}

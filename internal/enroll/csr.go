@@ -160,3 +160,38 @@ func list(items []string) string {
 	}
 	return out
 }
+
+// sealCSR keeps the CSR with the request. It is sealed, because the challenge
+// in it is a secret, and its signature allows no other form.
+func (s *Service) sealCSR(r *ra.Request, der []byte) (err error) {
+	if len(der) > 0 {
+		r.SealedCSR, err = s.Box.Seal("requests", string(r.ID), "csr", der)
+	}
+	return err
+}
+
+// CSR gives the DER PKCS#10 of a request for the authority or for a comparison
+// with another; nil when the authority made the key. It may hold a challenge:
+// people see PublicCSR.
+func (s *Service) CSR(r *ra.Request) ([]byte, error) {
+	if len(r.SealedCSR) == 0 {
+		return nil, nil
+	}
+	return s.Box.Open("requests", string(r.ID), "csr", r.SealedCSR)
+}
+
+// PublicCSR is CSR for people: nil when it holds a challenge.
+func (s *Service) PublicCSR(r *ra.Request) ([]byte, error) {
+	der, err := s.CSR(r)
+	if err != nil || der == nil {
+		return nil, err
+	}
+	csr, err := pkixmsg.ParseCSR(der)
+	if err != nil {
+		return nil, err
+	}
+	if _, secret := csr.ChallengePassword(); secret {
+		return nil, nil
+	}
+	return der, nil
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chancery/internal/ca"
+	"chancery/internal/ca/scripted"
 	"chancery/internal/ra"
 	"chancery/internal/setting"
 )
@@ -109,3 +110,5 @@ func (o *oddCA) Issue(ctx context.Context, r ca.Request) (ca.Reply, error) {
 type oddChainer struct{ *oddCA }
 
 func (o oddChainer) Chain(context.Context) ([]*x509.Certificate, error) { return o.chain() }
+
+var pendOnce = scripted.Pend(1)

@@ -217,7 +217,9 @@ func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (
 			return ca.Request{}, err
 		}
 	}
-	order.CSR = r.CSR
+	if order.CSR, err = s.CSR(r); err != nil {
+		return ca.Request{}, err
+	}
 	if r.KeyPlace == ra.KeyAtCA {
 		order.KeyAtCA = f.KeyType
 	}

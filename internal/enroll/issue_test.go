@@ -300,6 +300,10 @@ func TestPlanAndQueue(t *testing.T) {
 		for len(w.open(w.t)) > 0 && time.Now().Before(deadline) {
 			time.Sleep(50 * time.Millisecond)
 			w.clock.Advance(2 * time.Second)
+			if err := w.Plan(w.t.Context(), enroll.PlanJob{}); err != nil { // it is also put every five seconds
+				w.t.Fatal(err)
+			}
+			w.queue.Kick()
 		}
 		if err := w.queue.Stop(context.Background()); err != nil {
 			w.t.Error(err)

@@ -23,7 +23,8 @@ import (
 // transaction. Recording the same answer twice changes nothing.
 func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, chain []*x509.Certificate) (*ra.Request, error) {
 	leaf := reply.Chain[0]
-	if err := s.matches(r, leaf, reply.Key); err != nil {
+	keyLost := r.KeyPlace == ra.KeyAtCA && reply.Key == nil
+	if err := s.matches(r, leaf, reply.Key); err != nil && !keyLost {
 		return s.postpone(ctx, r, err)
 	}
 	issuer, err := s.issuerOf(ctx, r.AuthorityID, leaf, chain)
@@ -49,6 +50,9 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		unwanted, err := s.unwanted(tx, r, t)
 		if err != nil {
 			return err
+		}
+		if keyLost {
+			unwanted = "its key was lost on the way from the authority"
 		}
 		if c.Obligation = Duty(c, &t.Spec); unwanted != "" {
 			c.State, c.RevokedAt, c.Reason = ra.Revoked, tx.Now, ra.CessationOfOperation
@@ -76,13 +80,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		if reply.Handle != "" {
 			r.Handle = reply.Handle
 		}
-		if !Ended(r.State) {
-			r.LastError = ""
-			if err := move(r, ra.Issued); err != nil {
-				return err
-			}
-		}
-		if err := tx.UpdateRequest(r); err != nil {
+		if err := s.answered(tx, r, keyLost); err != nil {
 			return err
 		}
 		if err := audit.Record(tx, audit.Entry{Code: audit.CertificateIssued, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(r.ID),
@@ -101,6 +99,23 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 			WithRemedy("Look at the authority's own record of this request; nothing was stored.").WithRetry(ra.Never).WithCause(err))
 	}
 	return r, err
+}
+
+// answered ends a request with the certificate that was recorded for it. One
+// whose key was lost fails, so that it is asked for anew.
+func (s *Service) answered(tx *store.Tx, r *ra.Request, keyLost bool) error {
+	switch {
+	case Ended(r.State):
+		return tx.UpdateRequest(r)
+	case keyLost:
+		r.LastError = "The certificate arrived without its key and was revoked. Ask for it again."
+		return s.fail(tx, r)
+	}
+	r.LastError = ""
+	if err := move(r, ra.Issued); err != nil {
+		return err
+	}
+	return tx.UpdateRequest(r)
 }
 
 // unwanted says why a certificate that arrives is revoked at once: its request

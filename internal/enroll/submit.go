@@ -118,6 +118,7 @@ type prepared struct {
 	template *ra.Template
 	fill     *Fill
 	key      crypto.Signer // made here; nil otherwise
+	csr      []byte        // DER; nil while the authority makes the key
 }
 
 // prepare loads what an Ask names, checks every right and rule, fills the
@@ -175,7 +176,7 @@ func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepar
 		}
 		r.KeyPlace = ra.KeyOnDevice
 		p.fill.KeyPlace, p.fill.KeyType = ra.KeyOnDevice, string(csr.Key.Type)
-		r.CSR, r.SPKIHash = csr.Raw, hex.EncodeToString(csr.SPKIHash[:])
+		p.csr, r.SPKIHash = csr.Raw, hex.EncodeToString(csr.SPKIHash[:])
 	case t.Spec.KeyPlace == ra.KeyHere:
 		if err := p.makeKey(&r); err != nil {
 			return nil, err
@@ -382,7 +383,7 @@ func (p *prepared) makeKey(r *ra.Request) error {
 	if err != nil {
 		return fieldError("csr", err)
 	}
-	p.key, r.CSR, r.SPKIHash = key, der, hex.EncodeToString(csr.SPKIHash[:])
+	p.key, p.csr, r.SPKIHash = key, der, hex.EncodeToString(csr.SPKIHash[:])
 	return nil
 }
 
@@ -413,6 +414,9 @@ func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *
 				return err
 			}
 		}
+	}
+	if err := s.sealCSR(r, p.csr); err != nil {
+		return err
 	}
 	if err := tx.CreateRequest(r); err != nil {
 		return err

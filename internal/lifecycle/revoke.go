@@ -70,8 +70,8 @@ func (s *Service) revocable(ctx context.Context, c *ra.Certificate, reason ra.Re
 	}
 	revokes, holds := kind.Traits.Revoke, kind.Traits.Hold
 	if o, err := s.Authorities.Reach(ctx, c.AuthorityID); err == nil {
-		var revoker ca.Revoker
-		revoker, revokes = o.Connector.(ca.Revoker)
+		revoker, ok := o.Connector.(ca.Revoker)
+		revokes = ok && len(revoker.Reasons()) > 0
 		holds = revokes && slices.Contains(revoker.Reasons(), ra.CertificateHold)
 	}
 	if !revokes {

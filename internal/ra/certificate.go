@@ -46,7 +46,7 @@ type Request struct {
 	TransactionID  string // the client's, at SCEP
 	IdempotencyKey string // unique; the same ask is the same request
 	KeyPlace       KeyPlace
-	CSR            []byte // DER, as it arrived or as made here; empty while the CA makes the key
+	SealedCSR      []byte // the PKCS#10, sealed because it may hold a challenge; empty while the CA makes the key
 	SPKIHash       string // SHA-256 of the public key, hex
 	Subject        string // RFC 4514, what the certificate will say
 	Fill           []byte // JSON of the filled template: what the certificate will say

@@ -139,7 +139,7 @@ func (w *world) newRequest(now time.Time) *ra.Request {
 	r := &ra.Request{
 		ID: id[ra.RequestID](ra.RequestPrefix, now), GroupID: w.unit.ID, AuthorityID: w.authority.ID, TemplateID: w.template.ID, TemplateRev: 1,
 		DeviceID: w.device.ID, UserID: w.user.ID, Door: "scep", EndpointID: w.endpoint.ID, TransactionID: "T-1", KeyPlace: ra.KeyOnDevice,
-		CSR: []byte{0x30, 0x00}, SPKIHash: "aa", Subject: "CN=Jürgen", Fill: []byte(`{"subject":"CN=x"}`), State: ra.Submitted, Handle: "h",
+		SealedCSR: []byte{0x30, 0x00}, SPKIHash: "aa", Subject: "CN=Jürgen", Fill: []byte(`{"subject":"CN=x"}`), State: ra.Submitted, Handle: "h",
 		Reason: "r", AskedBy: ra.Actor{Kind: ra.ActorDevice, ID: string(w.device.ID), Name: w.device.Name, Via: "scep", Remote: "192.0.2.1"},
 		SubmittedAt: now, Obligation: ra.Obligation{Action: ra.ActionIssue, At: now, Deadline: now.Add(time.Hour), Attempts: 2, LastError: "no answer"},
 	}

@@ -3,9 +3,7 @@ package resource
 import (
 	"encoding/json"
 
-	"chancery/internal/ca"
 	"chancery/internal/ra"
-	"chancery/internal/setting"
 )
 
 // Authority is a certificate authority somebody defined. Secrets in its
@@ -74,11 +72,6 @@ type Step struct {
 	TookMS int64  `json:"took_ms,omitempty"`
 }
 
-// OfStep gives a step in wire form.
-func OfStep(s ca.Step) Step {
-	return Step{Name: s.Name, State: string(s.State), Detail: s.Detail, Remedy: s.Remedy, TookMS: s.Took.Milliseconds()}
-}
-
 // TestReport is how a test went. A failed step is not an error of the call.
 type TestReport struct {
 	OK    bool   `json:"ok"`
@@ -100,15 +93,6 @@ type CatalogField struct {
 	Label     string `json:"label"`
 	Required  bool   `json:"required,omitempty"`
 	MaxLength int    `json:"max_length,omitempty"`
-}
-
-// OfProfile gives a profile in wire form.
-func OfProfile(p ca.Profile) CatalogEntry {
-	out := CatalogEntry{ID: p.ID, Title: p.Title, Note: p.Note, KeyTypes: p.KeyTypes}
-	for _, f := range p.Fields {
-		out.Fields = append(out.Fields, CatalogField(f))
-	}
-	return out
 }
 
 // CSR is a certificate request of an authority's own.
@@ -138,20 +122,6 @@ type Kind struct {
 	Settings  []Field        `json:"settings" nullable:"false" doc:"The form of the authority's settings."`
 	Options   []Field        `json:"options,omitempty" doc:"The form of the settings a template adds."`
 	Schema    map[string]any `json:"schema" doc:"JSON schema of settings."`
-}
-
-// OfKind gives a kind in wire form.
-func OfKind(k ca.Kind) Kind {
-	out := Kind{ID: k.ID, Title: k.Title, Help: k.Help, KeyPlaces: []string{}, KeyTypes: k.Traits.KeyTypes, Revoke: k.Traits.Revoke, Hold: k.Traits.Hold,
-		Renew: k.Traits.Renew, Pending: k.Traits.Pending, Sure: k.Traits.Sure, Ports: k.Traits.Ports, Limits: k.Traits.Limits,
-		Settings: OfFields(k.New()), Schema: setting.Schema(k.New())}
-	for _, p := range k.Traits.KeyPlaces {
-		out.KeyPlaces = append(out.KeyPlaces, string(p))
-	}
-	if k.NewOptions != nil {
-		out.Options = OfFields(k.NewOptions())
-	}
-	return out
 }
 
 // Field describes one setting to whoever draws a form.
@@ -189,22 +159,4 @@ type Option struct {
 type Condition struct {
 	Field  string   `json:"field"`
 	Values []string `json:"values"`
-}
-
-// OfFields describes settings in wire form.
-func OfFields(d setting.Describer) []Field {
-	out := []Field{}
-	for _, f := range setting.Fields(d) {
-		x := Field{Name: f.Name, Flag: f.Flag(), Label: f.Label, Help: f.Help, Section: f.Section, SectionHelp: f.SectionHelp, Type: string(f.Type),
-			Required: f.Required, Default: f.Default, Lookup: f.Lookup, Min: f.Min, Max: f.Max, MaxLength: f.MaxLength, Pattern: f.Pattern,
-			PatternHint: f.PatternHint, Placeholder: f.Placeholder, Advanced: f.Advanced, Secret: f.Secret}
-		for _, o := range f.Options {
-			x.Options = append(x.Options, Option(o))
-		}
-		if f.When != nil {
-			x.When = &Condition{f.When.Field, f.When.Values}
-		}
-		out = append(out, x)
-	}
-	return out
 }

@@ -50,12 +50,13 @@ func OfRequest(r *ra.Request) Request {
 		Reason: r.Reason, AskedBy: OfActor(r.AskedBy), SubmittedAt: utc(r.SubmittedAt), Obligation: obligationOf(r.Obligation), Times: timesOf(r.Times)}
 }
 
-// OfWholeRequest adds what only the page of one request shows.
-func OfWholeRequest(r *ra.Request, votes []*ra.Approval) Request {
+// OfWholeRequest adds what only the page of one request shows. csr is DER, or
+// nil when nobody shall see it.
+func OfWholeRequest(r *ra.Request, votes []*ra.Approval, csr []byte) Request {
 	out := OfRequest(r)
 	out.Fill = r.Fill
-	if len(r.CSR) > 0 {
-		out.CSR = PEM("CERTIFICATE REQUEST", r.CSR)
+	if len(csr) > 0 {
+		out.CSR = PEM("CERTIFICATE REQUEST", csr)
 	}
 	for _, v := range votes {
 		out.Approvals = append(out.Approvals, Approval{OfActor(v.By), v.Approve, v.Comment, v.At.UTC()})

@@ -46,8 +46,7 @@ type PasswordInput struct {
 
 // Link lets an administrator sign in to the console once.
 type Link struct {
-	Link      string    `json:"link" doc:"To be entered or opened at the console; shown once."`
-	Console   string    `json:"console" doc:"Address of the console."`
+	Link      string    `json:"link" doc:"To be opened in a browser; shown once."`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 

@@ -5,9 +5,7 @@ import (
 	"encoding/pem"
 	"time"
 
-	"chancery/internal/lookup"
 	"chancery/internal/ra"
-	"chancery/internal/wire/pkixmsg"
 )
 
 // Template says what certificates of one sort look like and how they live.
@@ -58,7 +56,7 @@ type PreviewInput struct {
 type Preview struct {
 	Fill       json.RawMessage `json:"fill" doc:"Everything the certificate will say."`
 	CSR        string          `json:"csr" doc:"PEM of the request as it would be, with a throw-away key."`
-	Tree       *pkixmsg.Node   `json:"tree" doc:"DER structure of the request."`
+	Tree       json.RawMessage `json:"tree" doc:"DER structure of the request."`
 	Extensions []Extension     `json:"extensions" nullable:"false"`
 	Tests      []TestResult    `json:"tests" nullable:"false"`
 }
@@ -97,15 +95,6 @@ type LookupValue struct {
 	Name   string `json:"name" doc:"Written as {Name}."`
 	Entity string `json:"entity" doc:"user, device or group."`
 	Help   string `json:"help"`
-}
-
-// LookupValues lists them in display order.
-func LookupValues() []LookupValue {
-	out := make([]LookupValue, len(lookup.Values))
-	for i, v := range lookup.Values {
-		out[i] = LookupValue{v.Name, string(v.Entity), v.Help}
-	}
-	return out
 }
 
 // Endpoint is a SCEP address.

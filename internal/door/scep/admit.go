@@ -261,7 +261,11 @@ func (x *exchange) enrolledWith(tx *store.Tx, c *ra.Certificate, text secret.Tex
 	} else if err != nil {
 		return false, err
 	}
-	csr, err := pkixmsg.ParseCSR(r.CSR)
+	der, err := x.Enroll.CSR(r)
+	if err != nil {
+		return false, err
+	}
+	csr, err := pkixmsg.ParseCSR(der)
 	if err != nil {
 		return false, nil // the authority made the key
 	}
