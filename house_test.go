@@ -25,6 +25,7 @@ var picture = map[string][]string{
 	"internal/seal":            {"internal/secret"},
 	"internal/setting":         {"internal/secret"},
 	"internal/lookup":          {},
+	"internal/sceppolicy":      {"internal/secret", "internal/setting"},
 	"internal/wire/...":        {"internal/wire/..."},
 	"internal/ca":              {"internal/secret", "internal/setting", "internal/wire/..."},
 	"internal/ca/lint":         {"internal/wire/..."},
@@ -40,7 +41,7 @@ var picture = map[string][]string{
 	"internal/signin":          {"internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
 	"internal/authority":       {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},
 	"internal/enroll": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting",
-		"internal/authority", "internal/lookup", "internal/job", "internal/wire/..."},
+		"internal/authority", "internal/lookup", "internal/sceppolicy", "internal/job", "internal/wire/..."},
 	"internal/lifecycle": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal",
 		"internal/authority", "internal/enroll", "internal/job", "internal/wire/..."},
 	"internal/scepclient": {"internal/wire/..."},
@@ -48,7 +49,7 @@ var picture = map[string][]string{
 	"internal/api":        slices.Concat(verbs, []string{"internal/api/...", "internal/lookup", "internal/wire/..."}),
 	"internal/api/...":    {"internal/api/...", "internal/secret"},
 	"internal/console":    slices.Concat(verbs, []string{"internal/lookup", "internal/wire/..."}),
-	"internal/cli":        {"internal/api/...", "internal/setting", "internal/secret", "internal/ca/..."},
+	"internal/cli":        {"internal/api/...", "internal/setting", "internal/secret", "internal/ca/...", "internal/sceppolicy", "internal/scepclient", "internal/wire/pkixmsg"},
 	"internal/testpeer":   {},
 	"internal/app":        {"internal/..."},
 	"cmd/...":             {"internal/app", "internal/cli"},
@@ -57,7 +58,7 @@ var picture = map[string][]string{
 // verbs is what the edges may call: the capabilities, the nouns' filters in
 // store, and the descriptions of settings.
 var verbs = []string{"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/setting",
-	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle"}
+	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/sceppolicy"}
 
 // everyone may speak of the nouns.
 const everyone = "internal/ra"

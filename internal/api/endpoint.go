@@ -7,6 +7,7 @@ import (
 	"chancery/internal/api/resource"
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 	"chancery/internal/store"
 )
@@ -52,7 +53,7 @@ func endpointInput(in resource.EndpointInput) enroll.EndpointInput {
 func endpointUpdated(e *ra.Endpoint) time.Time { return e.UpdatedAt }
 
 func (s *Server) endpointForm(context.Context, ra.Actor, *none) (*body[resource.Page[resource.Field]], error) {
-	return &body[resource.Page[resource.Field]]{resource.Page[resource.Field]{Items: fieldsOf(&enroll.EndpointSettings{})}}, nil
+	return &body[resource.Page[resource.Field]]{resource.Page[resource.Field]{Items: fieldsOf(&sceppolicy.Endpoint{})}}, nil
 }
 
 func (s *Server) listChallenges(ctx context.Context, actor ra.Actor, in *resource.ChallengeQuery) (*body[resource.Page[resource.Challenge]], error) {

@@ -51,6 +51,11 @@ func (s *Server) createRequest(ctx context.Context, actor ra.Actor, in *requestI
 	b := in.Body
 	ask := enroll.Ask{Template: ra.TemplateID(b.TemplateID), Device: ra.DeviceID(b.DeviceID), User: ra.UserID(b.UserID), CSR: []byte(b.CSR),
 		Renews: ra.CertificateID(b.Renews), Door: door(actor), Wait: b.Wait}
+	if ask.Renews != "" {
+		if _, err := s.Lifecycle.Certificate(ctx, actor, ask.Renews); err != nil {
+			return nil, err
+		}
+	}
 	if in.Key != "" {
 		// A key is the caller's own: nobody meets another's request through it.
 		ask.Key = fmt.Sprintf("api:%s:%s:%s", actor.Kind, actor.ID, in.Key)

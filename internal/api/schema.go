@@ -6,7 +6,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"chancery/internal/enroll"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
 
@@ -27,7 +27,7 @@ func (s *Server) describeSettings(schemas map[string]*huma.Schema) {
 			options = append(options, ref(name))
 		}
 	}
-	schemas["SettingsEndpoint"] = verbatim(setting.Schema(&enroll.EndpointSettings{}), "SCEP endpoint.")
+	schemas["SettingsEndpoint"] = verbatim(setting.Schema(&sceppolicy.Endpoint{}), "SCEP endpoint.")
 	for _, name := range []string{"Authority", "AuthorityInput", "AuthorityTest"} {
 		replace(schemas[name], "settings", map[string]any{"anyOf": settings})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"chancery/internal/api"
 	"chancery/internal/door/pki"
+	"chancery/internal/door/scep"
 	"chancery/internal/ra"
 )
 
@@ -64,6 +65,24 @@ func listen(cfg *Config) ([]net.Listener, error) {
 	return out, nil
 }
 
+// local is what the owner of the data folder reaches on this machine: the API
+// without a login, and the doors devices use.
+func (a *App) local() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/", api.Trusted(a.api().Handler(), localActor()))
+	return a.devices(mux)(mux)
+}
+
+// devices puts what devices and relying parties talk to on a mux, and gives
+// what must see their requests before the mux does.
+func (a *App) devices(mux *http.ServeMux) (wrap func(http.Handler) http.Handler) {
+	issuers := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: time.Now}
+	enrolment := &scep.Door{Enroll: a.Enroll, Lifecycle: a.Lifecycle, Authorities: a.Authorities, DB: a.DB, Now: time.Now, Log: a.Log}
+	issuers.Register(mux)
+	enrolment.Register(mux)
+	return func(next http.Handler) http.Handler { return issuers.Wrap(enrolment.Wrap(next)) }
+}
+
 // serve starts the listeners: one for everything, or one for people and one
 // for devices, and the socket of the command line.
 func (a *App) serve() error {
@@ -71,23 +90,25 @@ func (a *App) serve() error {
 	if len(a.listeners) == 1 {
 		devices = people
 	}
-	pkiDoor := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: time.Now}
-	pkiDoor.Register(devices)
-	a.registerDevices(devices)
+	wrap := a.devices(devices)
 	a.registerPeople(people)
 	for _, mux := range []*http.ServeMux{people, devices}[:len(a.listeners)] {
 		a.health(mux)
 	}
-	a.run(a.listeners[0], pkiDoor.Wrap(people), a.Config.Certificate, a.Config.Key)
+	first := http.Handler(people)
+	if len(a.listeners) == 1 {
+		first = wrap(people)
+	}
+	a.run(a.listeners[0], first, a.Config.Certificate, a.Config.Key)
 	if len(a.listeners) == 2 {
-		a.run(a.listeners[1], pkiDoor.Wrap(devices), "", "")
+		a.run(a.listeners[1], wrap(devices), "", "")
 	}
 	socket, err := a.openSocket()
 	if err != nil {
 		return err
 	}
 	a.listeners = append(a.listeners, socket)
-	a.run(socket, api.Trusted(a.api().Handler(), localActor()), "", "")
+	a.run(socket, a.local(), "", "")
 	return nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-
-	"chancery/internal/api"
 )
 
 // LocalURL is the base address of the clients that Local gives; the host in it
@@ -34,7 +32,7 @@ func Local(ctx context.Context, cfg Config) (client *http.Client, done func() er
 	}
 	// A pipe of its own carries the requests to the same handler a server has.
 	l := newPipeListener()
-	server := &http.Server{Handler: api.Trusted(a.api().Handler(), localActor())}
+	server := &http.Server{Handler: a.local()}
 	go server.Serve(l)
 	transport := &http.Transport{DialContext: l.dial}
 	done = func() error {

@@ -6,16 +6,10 @@ import (
 
 	"chancery/internal/api"
 	"chancery/internal/console"
-	"chancery/internal/door/scep"
 )
 
 // Version is the program's version; the build may set it.
 var Version = "0.1.0"
-
-// registerDevices puts what devices talk to on a mux.
-func (a *App) registerDevices(mux *http.ServeMux) {
-	(&scep.Door{Enroll: a.Enroll, Lifecycle: a.Lifecycle, Authorities: a.Authorities, DB: a.DB, Now: time.Now, Log: a.Log}).Register(mux)
-}
 
 // registerPeople puts the API and the console on a mux.
 func (a *App) registerPeople(mux *http.ServeMux) {

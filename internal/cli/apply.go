@@ -12,8 +12,8 @@ import (
 
 	"chancery/internal/api/resource"
 	"chancery/internal/ca/all"
-	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
 
@@ -163,7 +163,8 @@ func inOrder(docs []document) []document {
 // differences lists the fields in which there is not as wanted says. Settings
 // and spec are compared field by field.
 func (s *session) differences(there, wanted document) []difference {
-	secrets := s.secretFields(wanted)
+	form := settingsForm(wanted)
+	secrets := secretFields(form)
 	var out []difference
 	for _, field := range slices.Sorted(maps.Keys(wanted)) {
 		before, after := there[field], wanted[field]
@@ -178,6 +179,9 @@ func (s *session) differences(there, wanted document) []difference {
 			continue
 		}
 		had, _ := before.(map[string]any)
+		if field == "settings" {
+			inner = canonical(form, inner)
+		}
 		for _, key := range slices.Sorted(maps.Keys(inner)) {
 			secret := field == "settings" && secrets[key]
 			if secret && kept(inner[key]) || equal(had[key], inner[key]) {
@@ -221,23 +225,52 @@ func kept(v any) bool {
 	return v == "" || ok && m["set"] == true
 }
 
-// secretFields names the settings of a document that are never shown.
-func (s *session) secretFields(d document) map[string]bool {
-	var form setting.Describer
+// settingsForm describes the settings of a document, nil when it has none or
+// they are not known here.
+func settingsForm(d document) setting.Describer {
 	switch d.text("kind") {
 	case "endpoint":
-		form = &enroll.EndpointSettings{}
+		return &sceppolicy.Endpoint{}
 	case "authority":
 		for _, k := range all.Kinds() {
-			if k.ID == d.text("authority") {
-				form = k.New()
+			if k.ID == d.text("type") {
+				return k.New()
 			}
 		}
 	}
+	return nil
+}
+
+// secretFields names the settings that are never shown.
+func secretFields(form setting.Describer) map[string]bool {
 	out := map[string]bool{}
 	if form != nil {
 		for _, f := range setting.Secrets(form) {
 			out[f.Name] = true
+		}
+	}
+	return out
+}
+
+// canonical writes settings the way the server does, so that 72h and 3d are
+// the same. What cannot be read stays as it is; the server says why.
+func canonical(form setting.Describer, settings map[string]any) map[string]any {
+	if form == nil {
+		return settings
+	}
+	raw, err := json.Marshal(settings)
+	if err == nil && setting.Load(form, raw) == nil {
+		raw, err = setting.ToJSON(form)
+	}
+	var known map[string]any
+	if err != nil || json.Unmarshal(raw, &known) != nil {
+		return settings
+	}
+	out := maps.Clone(settings)
+	secrets := secretFields(form)
+	for key := range out {
+		if v, ok := known[key]; ok && !secrets[key] {
+			out[key] = v
 		}
 	}
 	return out
@@ -340,9 +373,9 @@ func (s *session) wire(c *course, st step) ([]byte, error) {
 		maps.Copy(whole, spec)
 		body["spec"] = whole
 	}
-	if kind := body["authority"]; kind != nil && st.doc.text("kind") == "authority" {
+	if kind, ok := body["type"]; ok {
 		body["kind"] = kind
-		delete(body, "authority")
+		delete(body, "type")
 	}
 	for field, of := range map[string]string{"group": "group", "parent": "group", "authority": "authority", "template": "template", "user": "user"} {
 		ref, ok := body[field].(string)

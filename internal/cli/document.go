@@ -40,7 +40,7 @@ type (
 	authorityDoc struct {
 		Kind          string         `json:"kind"`
 		Name          string         `json:"name"`
-		Authority     string         `json:"authority"` // kind of authority
+		Type          string         `json:"type"` // kind of authority
 		Group         string         `json:"group"`
 		Description   string         `json:"description,omitempty"`
 		RatePerSecond float64        `json:"rate_per_second,omitempty"`
@@ -49,13 +49,13 @@ type (
 		Settings      map[string]any `json:"settings,omitempty"`
 	}
 	templateDoc struct {
-		Kind        string         `json:"kind"`
-		Name        string         `json:"name"`
-		Group       string         `json:"group"`
-		Authority   string         `json:"authority"`
-		Description string         `json:"description,omitempty"`
-		Disabled    bool           `json:"disabled,omitempty"`
-		Spec        map[string]any `json:"spec,omitempty"`
+		Kind        string           `json:"kind"`
+		Name        string           `json:"name"`
+		Group       string           `json:"group"`
+		Authority   string           `json:"authority"`
+		Description string           `json:"description,omitempty"`
+		Disabled    bool             `json:"disabled,omitempty"`
+		Spec        *ra.TemplateSpec `json:"spec,omitempty"`
 	}
 	endpointDoc struct {
 		Kind     string         `json:"kind"`
@@ -312,7 +312,7 @@ func (s *session) surveyAuthorities(l *landscape) error {
 		if err != nil {
 			return err
 		}
-		return l.add(a.ID, authorityDoc{Kind: "authority", Name: a.Name, Authority: a.Kind, Group: s.groupName(a.GroupID), Description: a.Description,
+		return l.add(a.ID, authorityDoc{Kind: "authority", Name: a.Name, Type: a.Kind, Group: s.groupName(a.GroupID), Description: a.Description,
 			RatePerSecond: a.RatePerSecond, MaxInFlight: a.MaxInFlight, Disabled: a.Disabled, Settings: settings})
 	})
 }
@@ -332,12 +332,8 @@ func (s *session) surveyTemplates(l *landscape) error {
 		return s.c.Templates(s.ctx, resource.TemplateQuery{PageQuery: p})
 	}, func(t resource.Template) error {
 		s.remember(t.ID, t.Name)
-		spec, err := plain(t.Spec)
-		if err != nil {
-			return err
-		}
 		return l.add(t.ID, templateDoc{Kind: "template", Name: t.Name, Group: s.groupName(t.GroupID), Authority: s.label("authority", t.AuthorityID), Description: t.Description,
-			Disabled: t.Disabled, Spec: spec})
+			Disabled: t.Disabled, Spec: &t.Spec})
 	})
 }
 

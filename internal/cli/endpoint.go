@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"chancery/internal/api/resource"
-	"chancery/internal/enroll"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
 
@@ -44,7 +44,7 @@ func (p *Program) endpoints() *cobra.Command {
 		}
 		lines := []fact{{"name", e.Name}, {"id", e.ID}, {"path", e.Path}, {"template", s.label("template", e.TemplateID)}, {"group", s.groupName(e.GroupID)},
 			{"disabled", yes(e.Disabled)}, {"created", when(e.CreatedAt)}, {"changed", when(e.UpdatedAt)}}
-		before, after := &enroll.EndpointSettings{}, &enroll.EndpointSettings{}
+		before, after := &sceppolicy.Endpoint{}, &sceppolicy.Endpoint{}
 		if err := setting.Load(after, e.Settings); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (p *Program) endpointFlags(c *cobra.Command) func(*session) (resource.Endpo
 	var group, template, name string
 	var disabled bool
 	f := c.Flags()
-	setting.Flags(&enroll.EndpointSettings{}, f)
+	setting.Flags(&sceppolicy.Endpoint{}, f)
 	f.StringVar(&template, "template", "", "what it enrols with")
 	f.StringVar(&group, "group", "", "organization group; the template's when left out")
 	f.BoolVar(&disabled, "disabled", false, "it answers nobody")
@@ -108,7 +108,7 @@ func (p *Program) endpointFlags(c *cobra.Command) func(*session) (resource.Endpo
 		if in.TemplateID, err = reference(f, "template", template, s.templateID); err != nil {
 			return in, err
 		}
-		in.Settings, err = setting.FlagsJSON(&enroll.EndpointSettings{}, f, s.Stdin)
+		in.Settings, err = setting.FlagsJSON(&sceppolicy.Endpoint{}, f, s.Stdin)
 		return in, err
 	}
 }

@@ -56,14 +56,15 @@ func (u *usageError) Error() string { return u.err.Error() }
 
 // usage makes a sentence of what the flag library says.
 func usage(err error) error {
-	text := strings.TrimSpace(err.Error())
-	if head, _, more := strings.Cut(text, "\n"); more {
-		text = head
-	}
+	text, more, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	if text != "" {
 		text = strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 	}
-	return ra.Errorf(ra.Invalid, "%s", text).WithRemedy("Add --help to see what is possible.").WithCause(&usageError{err})
+	remedy := "Add --help to see what is possible."
+	if _, near, ok := strings.Cut(more, "Did you mean this?"); ok {
+		remedy = "Did you mean " + strings.Join(strings.Fields(near), " or ") + "?"
+	}
+	return ra.Errorf(ra.Invalid, "%s", text).WithRemedy("%s", remedy).WithCause(&usageError{err})
 }
 
 // wrongCall is a call that says too little or too much.

@@ -100,7 +100,10 @@ func (s *session) groupID(ref string) (string, error) {
 	return pick("organization group", ref, list, func(g resource.Group) bool { return same(g.Name, ref) }, func(g resource.Group) string { return g.ID })
 }
 
-// label gives the name of an authority or template for tables.
+// maxLabels is how many things a table asks the names of; the rest keep IDs.
+const maxLabels = 200
+
+// label gives the name of a thing for tables.
 func (s *session) label(kind, id string) string {
 	if id == "" {
 		return ""
@@ -108,8 +111,8 @@ func (s *session) label(kind, id string) string {
 	if name, ok := s.names.things[id]; ok {
 		return name
 	}
-	if s.names.things == nil {
-		s.names.things = map[string]string{}
+	if len(s.names.things) >= maxLabels {
+		return id
 	}
 	name := id
 	switch kind {
@@ -134,7 +137,7 @@ func (s *session) label(kind, id string) string {
 			name = e.Name
 		}
 	}
-	s.names.things[id] = name
+	s.remember(id, name)
 	return name
 }
 

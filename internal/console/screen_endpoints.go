@@ -8,6 +8,7 @@ import (
 	"chancery/internal/access"
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 	"chancery/internal/store"
 )
@@ -57,19 +58,19 @@ func endpointState(e *ra.Endpoint) string {
 
 // endpointSettings reads the settings of an endpoint as they are shown: without
 // its secret.
-func endpointSettings(e *ra.Endpoint) (*enroll.EndpointSettings, error) {
-	s := &enroll.EndpointSettings{}
+func endpointSettings(e *ra.Endpoint) (*sceppolicy.Endpoint, error) {
+	s := &sceppolicy.Endpoint{}
 	setting.Defaults(s)
 	return s, setting.Load(s, e.Settings)
 }
 
 // endpointWarnings says what an endpoint opens beyond the strict.
-func endpointWarnings(s *enroll.EndpointSettings, now time.Time) []string {
+func endpointWarnings(s *sceppolicy.Endpoint, now time.Time) []string {
 	var out []string
 	switch s.FloorAt(now) {
-	case enroll.FloorLegacy:
+	case sceppolicy.Legacy:
 		out = append(out, "The legacy floor is open until "+s.LegacyUntil+": anyone on the path may read requests that use single DES.")
-	case enroll.FloorCompat:
+	case sceppolicy.Compat:
 		out = append(out, "The compatible floor accepts 3DES and SHA-1.")
 	}
 	if s.StaticOn {
@@ -187,7 +188,7 @@ func (v *visit) editEndpointForm(f *endpointForm, e *ra.Endpoint, posted url.Val
 	if templates == nil {
 		templates = []option{}
 	}
-	settings := &enroll.EndpointSettings{}
+	settings := &sceppolicy.Endpoint{}
 	setting.Defaults(settings)
 	set := map[string]bool{}
 	if e != nil {
@@ -220,7 +221,7 @@ func (v *visit) saveEndpoint(f *endpointForm, e *ra.Endpoint, save func(enroll.E
 	if err := setting.FromForm(f, posted); err != nil {
 		return v.editEndpointForm(f, e, posted, err)
 	}
-	in := enroll.EndpointInput{TemplateID: (*ra.TemplateID)(&f.Template), Name: &f.Name, Settings: settingsJSON(&enroll.EndpointSettings{}, posted, "settings."), Disabled: &f.Disabled}
+	in := enroll.EndpointInput{TemplateID: (*ra.TemplateID)(&f.Template), Name: &f.Name, Settings: settingsJSON(&sceppolicy.Endpoint{}, posted, "settings."), Disabled: &f.Disabled}
 	if f.Group != "" {
 		in.GroupID = (*ra.GroupID)(&f.Group)
 	}

@@ -3,95 +3,15 @@ package enroll
 import (
 	"context"
 	"regexp"
-	"time"
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/secret"
 	"chancery/internal/setting"
 	"chancery/internal/store"
 )
-
-// EndpointSettings are the switches of one SCEP address. The defaults are the
-// strict ones; what opens something needs an explicit word.
-type EndpointSettings struct {
-	Floor           string
-	LegacyUntil     string // RFC 3339 date
-	LegacyAccepted  bool
-	StaticOn        bool
-	Static          secret.Text
-	ChallengeLife   time.Duration
-	ChallengeUses   int
-	ChallengeLength int
-	Renewal         bool
-	RenewalWindow   int // days before expiry; 0: any time
-	ChainInReply    bool
-	SubjectKeyOther bool
-	ClockSkew       time.Duration
-}
-
-// The floors of algorithms, from strict to lenient.
-const (
-	FloorModern = "modern"
-	FloorCompat = "compat"
-	FloorLegacy = "legacy"
-)
-
-// Describe names the settings.
-func (s *EndpointSettings) Describe(f *setting.Form) {
-	f.Section("Algorithms", "What a device may use. Nothing weaker than 3DES is ever sent.")
-	f.Choice(&s.Floor, "floor", "Algorithm floor").Options(
-		setting.Option{Value: FloorModern, Label: "Modern", Help: "AES and SHA-256 or better."},
-		setting.Option{Value: FloorCompat, Label: "Compatible", Help: "Also 3DES and SHA-1, for old network gear."},
-		setting.Option{Value: FloorLegacy, Label: "Legacy", Help: "Also reads single DES and MD5. Anyone on the path may read such requests."},
-	).Default(FloorModern)
-	f.Bool(&s.LegacyAccepted, "legacy_accepted", "I accept the risk of the legacy floor").When("floor", FloorLegacy)
-	f.Text(&s.LegacyUntil, "legacy_until", "Legacy floor ends on").Placeholder("2027-06-30").When("floor", FloorLegacy).
-		Help("On this day the endpoint goes back to the modern floor by itself.")
-	f.Section("Challenges", "One challenge is for one device and one template.")
-	f.Duration(&s.ChallengeLife, "challenge_life", "Life of a challenge").Default(time.Hour).Between(time.Minute, 90*24*time.Hour)
-	f.Int(&s.ChallengeUses, "challenge_uses", "Uses of a challenge").Default(1).Between(1, 10)
-	f.Int(&s.ChallengeLength, "challenge_length", "Length of a challenge").Default(32).Between(22, 255).Help("Characters of A-Z, a-z and 0-9; 22 are 128 bits.")
-	f.Bool(&s.StaticOn, "static_on", "Accept a static challenge").Help("Whoever knows it can enrol any device of the group by naming it in the subject's serial number or common name. Use it only for gear that can do nothing else.")
-	f.Secret(&s.Static, "static", "Static challenge").When("static_on", "true")
-	f.Section("Renewal", "")
-	f.Bool(&s.Renewal, "renewal", "Renew by the old certificate").Default(true)
-	f.Int(&s.RenewalWindow, "renewal_window_days", "Renewal opens this many days before expiry").Between(0, 3650).Help("0: at any time.")
-	f.Section("Messages", "")
-	f.Bool(&s.ChainInReply, "chain_in_reply", "Send the issuing certificates with the answer").Help("Some VPN clients need them, some routers refuse them.").Advanced()
-	f.Bool(&s.SubjectKeyOther, "subject_key_may_differ", "The request's key may differ from the key that signs the message").Advanced()
-	f.Duration(&s.ClockSkew, "clock_skew", "Clock difference allowed").Default(24*time.Hour).Between(time.Minute, 10*365*24*time.Hour).Advanced()
-}
-
-// Validate looks at what belongs together.
-func (s *EndpointSettings) Validate() error {
-	var p ra.Problems
-	if s.Floor == FloorLegacy {
-		if !s.LegacyAccepted {
-			p.Add("legacy_accepted", "The legacy floor needs to be accepted explicitly.", "Tick it, or choose another floor.")
-		}
-		if _, err := time.Parse(time.DateOnly, s.LegacyUntil); err != nil {
-			p.Add("legacy_until", "The legacy floor needs an end date.", "Write a date as 2027-06-30.")
-		}
-	}
-	if s.StaticOn && len(s.Static.Reveal()) < 16 {
-		p.Add("static", "A static challenge needs at least 16 characters.", "Use a longer one; chancery makes one if you ask it for a token.")
-	}
-	return p.Err()
-}
-
-// FloorAt is the floor that holds now: a legacy floor ends on its date.
-func (s *EndpointSettings) FloorAt(now time.Time) string {
-	if s.Floor != FloorLegacy {
-		return s.Floor
-	}
-	until, err := time.Parse(time.DateOnly, s.LegacyUntil)
-	if err != nil || now.After(until.AddDate(0, 0, 1)) {
-		return FloorModern
-	}
-	return FloorLegacy
-}
 
 // EndpointInput is what somebody says about an endpoint. In an update nil
 // fields stay as they are, and Settings may name only what changes.
@@ -110,7 +30,7 @@ const endpoints = "endpoints"
 // CreateEndpoint opens a SCEP address at /scep/{name}.
 func (s *Service) CreateEndpoint(ctx context.Context, actor ra.Actor, in EndpointInput) (*ra.Endpoint, error) {
 	e := &ra.Endpoint{ID: ra.NewID[ra.EndpointID](ra.EndpointPrefix, s.Now())}
-	settings := &EndpointSettings{}
+	settings := &sceppolicy.Endpoint{}
 	setting.Defaults(settings)
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		if err := s.applyEndpoint(tx, actor, e, settings, in); err != nil {
@@ -169,7 +89,7 @@ func endpointChanges(before, after *ra.Endpoint) []audit.Change {
 	return out
 }
 
-func settingChanges(before, after *EndpointSettings) []audit.Change {
+func settingChanges(before, after *sceppolicy.Endpoint) []audit.Change {
 	var out []audit.Change
 	for _, c := range setting.Diff(before, after) {
 		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
@@ -199,7 +119,7 @@ func (s *Service) DeleteEndpoint(ctx context.Context, actor ra.Actor, id ra.Endp
 
 // applyEndpoint takes an input into a row and its settings, checks them and
 // the actor's rights on both ends, and stores the secrets.
-func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, settings *EndpointSettings, in EndpointInput) error {
+func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, settings *sceppolicy.Endpoint, in EndpointInput) error {
 	set(&e.GroupID, in.GroupID)
 	set(&e.TemplateID, in.TemplateID)
 	set(&e.Name, in.Name)
@@ -249,8 +169,8 @@ func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, se
 	return tx.PutSealed(string(e.ID), "static", box)
 }
 
-func (s *Service) endpointSettings(tx *store.Tx, e *ra.Endpoint) (*EndpointSettings, error) {
-	v := &EndpointSettings{}
+func (s *Service) endpointSettings(tx *store.Tx, e *ra.Endpoint) (*sceppolicy.Endpoint, error) {
+	v := &sceppolicy.Endpoint{}
 	setting.Defaults(v)
 	if err := setting.Load(v, e.Settings); err != nil {
 		return nil, err
@@ -295,7 +215,7 @@ func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.End
 
 // OpenEndpoint gives an endpoint and its settings to the door that serves it.
 // A closed or unknown one is NotFound.
-func (s *Service) OpenEndpoint(ctx context.Context, name string) (e *ra.Endpoint, v *EndpointSettings, t *ra.Template, err error) {
+func (s *Service) OpenEndpoint(ctx context.Context, name string) (e *ra.Endpoint, v *sceppolicy.Endpoint, t *ra.Template, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		if e, err = tx.EndpointByName(name); err != nil {
 			return err

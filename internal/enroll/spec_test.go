@@ -63,6 +63,7 @@ func TestCheckSpec(t *testing.T) {
 		}, []string{"validity_days", "grace_hours", "missing_grace_hours", "approvals", "approval_expiry_hours"}},
 		"renewal before issuance": {embedded, func(s *ra.TemplateSpec) { s.Validity, s.RenewBefore = 30, 30 }, []string{"renew_before_days"}},
 		"cannot revoke":           {mute, func(s *ra.TemplateSpec) { s.RevokeOn, s.RevokeReplaced = []string{"deletion"}, true }, []string{"revoke_on", "revoke_replaced"}},
+		"SID the CA cannot":       {mute, func(s *ra.TemplateSpec) { s.SID = true }, []string{"sid"}},
 		"publish to http": {embedded, func(s *ra.TemplateSpec) {
 			s.KeyPlace, s.Publish = ra.KeyHere, ra.PublishSpec{Key: "webhook", URL: "http://h/x"}
 		}, []string{"publish.url"}},

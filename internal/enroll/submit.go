@@ -28,7 +28,7 @@ type Ask struct {
 	Transaction string         // the client's own name for this exchange
 	Key         string         // asks with the same key are the same request; empty: always new
 	Challenge   ra.ChallengeID // used up together with writing the intent
-	Message     string         // SHA-256 of the SCEP message, kept against replay
+	Bearer      string         // by which mark the door will know the asker again, when no row tells
 	Wait        bool           // act now and give the outcome
 }
 
@@ -46,7 +46,7 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 	}
 	p, err := s.prepare(ctx, actor, ask)
 	if err != nil {
-		return nil, err
+		return s.orKnown(ctx, actor, ask, err)
 	}
 	var r *ra.Request
 	var existing bool
@@ -66,14 +66,8 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 		}
 		return s.intend(tx, actor, ask, p, r)
 	})
-	if ra.KindOf(err) == ra.Conflict && ask.Key != "" {
-		// Another node wrote the same ask between our look and our insert.
-		if known, lookErr := s.known(ctx, actor, ask); lookErr == nil && known != nil {
-			return known, nil
-		}
-	}
 	if err != nil {
-		return nil, err
+		return s.orKnown(ctx, actor, ask, err)
 	}
 	if existing || !ask.Wait || r.State != ra.Submitted {
 		return r, nil
@@ -89,6 +83,17 @@ func (s *Service) known(ctx context.Context, actor ra.Actor, ask Ask) (r *ra.Req
 		return err
 	})
 	return r, err
+}
+
+// orKnown is err, unless the same ask has gone through since we looked: its
+// key, its challenge or its renewal is what this one was refused for then.
+func (s *Service) orKnown(ctx context.Context, actor ra.Actor, ask Ask, err error) (*ra.Request, error) {
+	if ask.Key != "" {
+		if known, lookErr := s.known(ctx, actor, ask); lookErr == nil && known != nil {
+			return known, nil
+		}
+	}
+	return nil, err
 }
 
 func knownIn(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Request, error) {
@@ -387,8 +392,8 @@ func (p *prepared) makeKey(r *ra.Request) error {
 	return nil
 }
 
-// intend writes the request, its sealed key, the used-up challenge, the replay
-// memory and the audit entry: all or nothing.
+// intend writes the request, its sealed key, the used-up challenge, the
+// mark of its bearer and the audit entry: all or nothing.
 func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *ra.Request) error {
 	// Again, now with the old certificate locked: of two renewals one gets here
 	// first, whatever their keys.
@@ -426,8 +431,8 @@ func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *
 			return err
 		}
 	}
-	if ask.Message != "" {
-		if err := tx.PutMessage(ask.Endpoint, ask.Message, r.ID); err != nil {
+	if ask.Bearer != "" {
+		if err := tx.PutBearer(ask.Endpoint, ask.Bearer, r.ID); err != nil {
 			return err
 		}
 	}

@@ -350,8 +350,8 @@ func (w *world) verify(c *ra.Certificate) *x509.Certificate {
 
 var errCrash = errors.New("crash")
 
-// crash runs f and stops it at the n-th time a step is taken. It reports
-// whether that step was reached.
+// crash runs f and stops the server at the n-th time a step is taken, or after
+// f. It reports whether that step was reached.
 func (n *node) crash(label string, nth int, goexit bool, f func()) (crashed bool) {
 	count := atomic.Int32{}
 	n.Step = func(step string) {
@@ -375,6 +375,7 @@ func (n *node) crash(label string, nth int, goexit bool, f func()) (crashed bool
 		f()
 	}()
 	<-done
+	n.db.Close()
 	return crashed
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 // TidyJob removes what has served its time: used or expired links, ended
-// sessions, challenges nobody can use any more, and the memory of messages too
-// old to be sent again.
+// sessions, challenges nobody can use any more, and the marks of clients that
+// have long stopped polling.
 type TidyJob struct{}
 
 // Kind is the stable name of the job.
@@ -17,11 +17,11 @@ func (TidyJob) Kind() string { return "lifecycle.tidy" }
 
 const (
 	tidyEvery = time.Hour
-	// keepChallenges and keepMessages are how long a spent challenge and the
-	// hash of an answered message are kept: longer than any client repeats
-	// itself, and long enough to look into what happened.
+	// keepChallenges and keepBearers are how long a spent challenge and the
+	// mark of a polling client are kept: longer than any client polls, and
+	// long enough to look into what happened.
 	keepChallenges = 30 * 24 * time.Hour
-	keepMessages   = 90 * 24 * time.Hour
+	keepBearers    = 90 * 24 * time.Hour
 )
 
 // Tidy runs the job.
@@ -34,7 +34,7 @@ func (s *Service) Tidy(ctx context.Context, _ TidyJob) error {
 		{"links", func(tx *store.Tx) (int64, error) { return tx.SweepLinks(tx.Now) }},
 		{"sessions", func(tx *store.Tx) (int64, error) { return tx.SweepSessions() }},
 		{"challenges", func(tx *store.Tx) (int64, error) { return tx.SweepChallenges(tx.Now.Add(-keepChallenges)) }},
-		{"messages", func(tx *store.Tx) (int64, error) { return tx.SweepMessages(tx.Now.Add(-keepMessages)) }},
+		{"bearers", func(tx *store.Tx) (int64, error) { return tx.SweepBearers(tx.Now.Add(-keepBearers)) }},
 	} {
 		err := s.DB.Write(ctx, func(tx *store.Tx) error {
 			n, err := sweep.do(tx)

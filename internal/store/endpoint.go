@@ -40,7 +40,7 @@ func (tx *Tx) UpdateEndpoint(e *ra.Endpoint) error {
 // DeleteEndpoint deletes an endpoint with its challenges and the memory of the
 // messages it answered.
 func (tx *Tx) DeleteEndpoint(id ra.EndpointID) error {
-	for _, table := range []string{"challenges", "messages"} {
+	for _, table := range []string{"challenges", "bearers"} {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE endpoint_id = $1", string(id)); err != nil {
 			return err
 		}

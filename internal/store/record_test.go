@@ -71,11 +71,11 @@ func TestJournal(t *testing.T) {
 func TestMessages(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, c *clock) {
 		write(t, db, func(tx *store.Tx) error {
-			return errors.Join(tx.PutMessage("sep_1", "h", "req_1"), tx.PutMessage("sep_1", "h", "req_2"), tx.PutMessage("sep_2", "h", "req_3"))
+			return errors.Join(tx.PutBearer("sep_1", "h", "req_1"), tx.PutBearer("sep_1", "h", "req_2"), tx.PutBearer("sep_2", "h", "req_3"))
 		})
 		read(t, db, func(tx *store.Tx) error {
-			first, err := tx.Message("sep_1", "h")
-			second, err2 := tx.Message("sep_2", "h")
+			first, err := tx.Bearer("sep_1", "h")
+			second, err2 := tx.Bearer("sep_2", "h")
 			if first != "req_1" || second != "req_3" {
 				t.Errorf("got %q and %q, want req_1 and req_3", first, second)
 			}
@@ -83,14 +83,14 @@ func TestMessages(t *testing.T) {
 		})
 		c.Advance(time.Second)
 		write(t, db, func(tx *store.Tx) error {
-			err := tx.PutMessage("sep_1", "new", "req_4")
-			n, err2 := tx.SweepMessages(tx.Now)
+			err := tx.PutBearer("sep_1", "new", "req_4")
+			n, err2 := tx.SweepBearers(tx.Now)
 			if n != 2 {
 				t.Errorf("swept: got %d, want 2", n)
 			}
 			return errors.Join(err, err2)
 		})
-		refused(t, db, "a swept message", ra.NotFound, func(tx *store.Tx) error { _, err := tx.Message("sep_1", "h"); return err })
+		refused(t, db, "a swept message", ra.NotFound, func(tx *store.Tx) error { _, err := tx.Bearer("sep_1", "h"); return err })
 	})
 }
 

@@ -196,7 +196,7 @@ var noun = map[string]string{
 	"templates": "template", "endpoints": "SCEP endpoint", "challenges": "challenge", "requests": "request",
 	"approvals": "approval", "certificates": "certificate", "admins": "administrator", "passkeys": "passkey",
 	"tokens": "API token", "links": "link", "sessions": "session", "journal": "journal entry",
-	"issuers": "issuer", "crls": "CRL", "sealed": "secret", "messages": "message", "audit": "audit entry", "facts": "fact",
+	"issuers": "issuer", "crls": "CRL", "sealed": "secret", "bearers": "mark of an asker", "audit": "audit entry", "facts": "fact",
 }
 
 func notFound(table string) error {

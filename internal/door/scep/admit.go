@@ -177,7 +177,7 @@ func (x *exchange) signedBy(tx *store.Tx, r *ra.Request) (bool, error) {
 		old, err := tx.Certificate(r.Renews)
 		return err == nil && old.SPKIHash == key, err
 	}
-	id, err := tx.Message(x.endpoint.ID, x.bearer())
+	id, err := tx.Bearer(x.endpoint.ID, x.bearer())
 	if ra.KindOf(err) == ra.NotFound {
 		return false, nil
 	}

@@ -3,11 +3,10 @@ package scep
 import (
 	"context"
 	"crypto"
+	"encoding/hex"
 
-	"chancery/internal/authority"
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
-	"chancery/internal/store"
 )
 
 // ask gives the request a message stands for: the one that is known, or a new
@@ -22,10 +21,13 @@ func (x *exchange) ask(ctx context.Context, do decision) (*ra.Request, error) {
 	}
 	ask := enroll.Ask{
 		Template: x.endpoint.TemplateID, Device: f.device.ID, CSR: x.csr.Raw, Door: "scep", Endpoint: x.endpoint.ID,
-		Transaction: x.transaction(), Key: f.key, Message: authority.Hash(x.message.Raw), Wait: true,
+		Transaction: x.transaction(), Key: f.key, Wait: true,
 	}
 	if do == renew {
 		ask.Renews = f.row.ID
+	}
+	if do != renew && hex.EncodeToString(x.csr.SPKIHash[:]) != spki(x.message.Signer) {
+		ask.Bearer = x.bearer() // the client will poll with the key it signed with, which no row has
 	}
 	if f.ticket != nil {
 		ask.Challenge = f.ticket.ID
@@ -34,14 +36,7 @@ func (x *exchange) ask(ctx context.Context, do decision) (*ra.Request, error) {
 		x.Log.Warn("a static challenge was accepted: whoever knows it can enrol any device of the group", "endpoint", x.endpoint.Name,
 			"device", f.device.Name, "remote", x.remote, "remedy", staticRemedy)
 	}
-	r, err := x.Enroll.Submit(ctx, x.actor(), ask)
-	if err != nil || enroll.Ended(r.State) || do == renew || r.SPKIHash == spki(x.message.Signer) {
-		return r, err
-	}
-	// The client will poll with the key it signed with, which no row has.
-	return r, x.DB.Write(ctx, func(tx *store.Tx) error {
-		return tx.PutMessage(x.endpoint.ID, x.bearer(), r.ID)
-	})
+	return x.Enroll.Submit(ctx, x.actor(), ask)
 }
 
 // staticRemedy says how to get rid of a static challenge.

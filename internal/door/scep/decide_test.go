@@ -12,6 +12,7 @@ import (
 
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/wire/scepmsg"
 )
 
@@ -245,14 +246,14 @@ func TestFindings(t *testing.T) {
 	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	e := &ra.Endpoint{Name: "door"}
 	for name, c := range map[string]struct {
-		settings enroll.EndpointSettings
+		settings sceppolicy.Endpoint
 		want     []string
 	}{
-		"strict":    {enroll.EndpointSettings{Floor: enroll.FloorModern}, nil},
-		"compat":    {enroll.EndpointSettings{Floor: enroll.FloorCompat}, nil},
-		"open":      {enroll.EndpointSettings{Floor: enroll.FloorLegacy, LegacyUntil: "2026-07-01"}, []string{"open until 2026-07-01"}},
-		"ended":     {enroll.EndpointSettings{Floor: enroll.FloorLegacy, LegacyUntil: "2026-05-01"}, []string{"ended on 2026-05-01"}},
-		"two sorts": {enroll.EndpointSettings{Floor: enroll.FloorLegacy, LegacyUntil: "2026-07-01", StaticOn: true}, []string{"open until", "static challenge"}},
+		"strict":    {sceppolicy.Endpoint{Floor: sceppolicy.Modern}, nil},
+		"compat":    {sceppolicy.Endpoint{Floor: sceppolicy.Compat}, nil},
+		"open":      {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-07-01"}, []string{"open until 2026-07-01"}},
+		"ended":     {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-05-01"}, []string{"ended on 2026-05-01"}},
+		"two sorts": {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-07-01", StaticOn: true}, []string{"open until", "static challenge"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Findings(e, &c.settings, now)

@@ -32,6 +32,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/store"
 	"chancery/internal/wire/cms"
 	"chancery/internal/wire/scepmsg"
@@ -87,7 +88,7 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 // place is an endpoint with all that is set about it.
 type place struct {
 	endpoint *ra.Endpoint
-	settings *enroll.EndpointSettings
+	settings *sceppolicy.Endpoint
 	template *ra.Template
 	floor    scepmsg.Floor
 }
@@ -184,9 +185,9 @@ func (d *Door) open(ctx context.Context, name string) (*place, error) {
 	}
 	p := &place{endpoint: e, settings: v, template: t}
 	switch v.FloorAt(d.Now()) {
-	case enroll.FloorCompat:
+	case sceppolicy.Compat:
 		p.floor = scepmsg.Compat
-	case enroll.FloorLegacy:
+	case sceppolicy.Legacy:
 		p.floor = scepmsg.Legacy
 	}
 	return p, nil

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 
 	"chancery/internal/authority"
-	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 	"chancery/internal/wire/cms"
 	"chancery/internal/wire/pkixmsg"
 	"chancery/internal/wire/scepmsg"
@@ -219,4 +219,4 @@ func (x *exchange) transaction() string {
 func spki(c *cms.Certificate) string { return authority.Hash(c.RawSPKI) }
 
 // legacyRemedy says how to get rid of the legacy floor.
-const legacyRemedy = "Move the devices to AES and SHA-256, then set the floor to " + enroll.FloorModern + " or " + enroll.FloorCompat + "."
+const legacyRemedy = "Move the devices to AES and SHA-256, then set the floor to " + sceppolicy.Modern + " or " + sceppolicy.Compat + "."

@@ -6,10 +6,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -33,8 +31,6 @@ import (
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 	"chancery/internal/wire/cms"
-	"chancery/internal/wire/pkixmsg"
-	"chancery/internal/wire/scepmsg"
 )
 
 func TestMain(m *testing.M) { testpeer.Main(m) }

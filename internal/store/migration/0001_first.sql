@@ -269,15 +269,15 @@ CREATE TABLE crls (
     PRIMARY KEY (authority_id, issuer_hash)
 );
 
--- SCEP messages that were answered: the same bytes get the same answer.
-CREATE TABLE messages (
-    endpoint_id  TEXT NOT NULL,
-    message_hash TEXT NOT NULL,
-    request_id   TEXT NOT NULL,
-    created_at   BIGINT NOT NULL,
-    PRIMARY KEY (endpoint_id, message_hash)
+-- By which mark a door knows who asked for a request, when no row tells.
+CREATE TABLE bearers (
+    endpoint_id TEXT NOT NULL,
+    mark        TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    PRIMARY KEY (endpoint_id, mark)
 );
-CREATE INDEX messages_age ON messages (created_at);
+CREATE INDEX bearers_age ON bearers (created_at);
 
 CREATE TABLE admins (
     id            TEXT PRIMARY KEY,
@@ -366,7 +366,7 @@ DROP TABLE links;
 DROP TABLE tokens;
 DROP TABLE passkeys;
 DROP TABLE admins;
-DROP TABLE messages;
+DROP TABLE bearers;
 DROP TABLE crls;
 DROP TABLE issuers;
 DROP TABLE certificates;
