@@ -10,6 +10,8 @@ import (
 	"chancery/internal/api/resource"
 	"chancery/internal/ca"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
+	"chancery/internal/setting"
 	"chancery/internal/store"
 )
 
@@ -27,6 +29,7 @@ func (s *Server) examine(ctx context.Context, actor ra.Actor, _ *none) (*body[re
 	d.authorities()
 	d.obligations()
 	d.ownCertificates()
+	d.endpoints()
 	d.clock()
 	return &body[resource.Health]{d.out}, nil
 }
@@ -190,6 +193,32 @@ func (d *doctor) ownCertificates() {
 		}
 	}
 	d.say(name, ca.StepOK, "None ends soon.", "")
+}
+
+// endpoints tells of the SCEP addresses that are weak on purpose.
+func (d *doctor) endpoints() {
+	const name = "SCEP endpoints"
+	list, _, err := d.s.Enroll.FindEndpoints(d.ctx, d.actor, store.EndpointFilter{Page: store.Page{Limit: store.MaxPage}})
+	if err != nil {
+		d.broken(name, err)
+		return
+	}
+	weak := 0
+	for _, e := range list {
+		v := &sceppolicy.Endpoint{}
+		setting.Defaults(v)
+		if err := setting.Load(v, e.Settings); err != nil {
+			d.broken(name, err)
+			return
+		}
+		for _, f := range v.Findings(e.Name, d.s.Now()) {
+			weak++
+			d.say(name, ca.StepWarning, f.Message, f.Remedy)
+		}
+	}
+	if weak == 0 {
+		d.say(name, ca.StepOK, "None accepts weak algorithms or a shared challenge.", "")
+	}
 }
 
 // clock compares with the last audit entry: time only ever goes on.

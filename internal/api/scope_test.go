@@ -58,7 +58,7 @@ func TestForeignObjects(t *testing.T) {
 			"list-challenges":  {{query: "?device_id=" + a.Device}},
 			"create-challenge": {{body: map[string]any{"endpoint_id": a.Endpoint, "device_id": b.Device}}, {body: map[string]any{"endpoint_id": b.Endpoint, "device_id": a.Device}}},
 			"list-requests":    {{query: "?group_id=" + a.Group}},
-			"create-request": {{body: map[string]any{"template_id": a.KeyTemplate, "device_id": b.Device}}, {body: map[string]any{"template_id": b.KeyTemplate, "device_id": a.Device}},
+			"create-request": {{body: map[string]any{"template_id": b.KeyTemplate, "device_id": a.Device}},
 				{body: map[string]any{"template_id": b.KeyTemplate, "user_id": a.User}}, {body: map[string]any{"template_id": b.KeyTemplate, "device_id": b.Device, "renews": a.Certificate}}},
 			"list-certificates":   {{query: "?group_id=" + a.Group}},
 			"export-certificates": {{query: "?group_id=" + a.Group}},
@@ -105,6 +105,12 @@ func TestForeignObjects(t *testing.T) {
 		w.refused(token, http.StatusNotFound, patch, prefix+"/devices/"+b.Device, map[string]any{"group_id": a.Group})
 		w.refused(token, http.StatusNotFound, patch, prefix+"/templates/"+b.Template, map[string]any{"group_id": a.Group})
 		w.refused(token, http.StatusNotFound, post, prefix+"/templates/"+b.Template+"/preview", map[string]any{"device_id": a.Device})
+
+		// A template that is not for the device's group is refused without a word
+		// about what it is.
+		if p := w.refused(token, http.StatusForbidden, post, prefix+"/requests", map[string]any{"template_id": a.KeyTemplate, "device_id": b.Device}); leaks(p.Message+p.Remedy, "alpha") {
+			t.Errorf("create-request tells about a foreign template: %+v", p)
+		}
 
 		// No list shows anything foreign.
 		for _, r := range w.server.routes() {

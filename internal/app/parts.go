@@ -20,5 +20,5 @@ func (a *App) registerPeople(mux *http.ServeMux) {
 
 func (a *App) api() *api.Server {
 	return &api.Server{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, DB: a.DB, Now: time.Now, Log: a.Log, Version: Version}
+		Signin: a.Signin, Audit: a.Audit, DB: a.DB, Now: time.Now, Log: a.Log, Version: Version, MasterKey: a.Config.MasterKey}
 }

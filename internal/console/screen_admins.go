@@ -118,7 +118,7 @@ func (v *visit) createLink() error {
 	if err != nil {
 		return err
 	}
-	return v.showAdmin(v.address("/sign-in/link?t=" + url.QueryEscape(text.Reveal())))
+	return v.showAdmin(v.Signin.LinkURL(text))
 }
 
 func (v *visit) resetAdminPage() error { return v.askReset(nil) }

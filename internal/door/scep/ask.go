@@ -7,6 +7,7 @@ import (
 
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/sceppolicy"
 )
 
 // ask gives the request a message stands for: the one that is known, or a new
@@ -34,13 +35,10 @@ func (x *exchange) ask(ctx context.Context, do decision) (*ra.Request, error) {
 	}
 	if do == enrolStatic {
 		x.Log.Warn("a static challenge was accepted: whoever knows it can enrol any device of the group", "endpoint", x.endpoint.Name,
-			"device", f.device.Name, "remote", x.remote, "remedy", staticRemedy)
+			"device", f.device.Name, "remote", x.remote, "remedy", sceppolicy.StaticRemedy)
 	}
 	return x.Enroll.Submit(ctx, x.actor(), ask)
 }
-
-// staticRemedy says how to get rid of a static challenge.
-const staticRemedy = "Give each device a challenge of its own, then switch the static one off."
 
 // sameKey wants the key of a first request to be the one that signed the
 // message (RFC 8894 §2.3), unless the endpoint allows others. A renewal is

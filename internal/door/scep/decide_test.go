@@ -12,7 +12,6 @@ import (
 
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
-	"chancery/internal/sceppolicy"
 	"chancery/internal/wire/scepmsg"
 )
 
@@ -239,33 +238,6 @@ func TestRefusalsAreCounted(t *testing.T) {
 	}
 	if _, n := r.add(later.Add(refusalWindow), "b"); n != 5000-refusalsMinute {
 		t.Errorf("%d are reported as not written, want %d", n, 5000-refusalsMinute)
-	}
-}
-
-func TestFindings(t *testing.T) {
-	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
-	e := &ra.Endpoint{Name: "door"}
-	for name, c := range map[string]struct {
-		settings sceppolicy.Endpoint
-		want     []string
-	}{
-		"strict":    {sceppolicy.Endpoint{Floor: sceppolicy.Modern}, nil},
-		"compat":    {sceppolicy.Endpoint{Floor: sceppolicy.Compat}, nil},
-		"open":      {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-07-01"}, []string{"open until 2026-07-01"}},
-		"ended":     {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-05-01"}, []string{"ended on 2026-05-01"}},
-		"two sorts": {sceppolicy.Endpoint{Floor: sceppolicy.Legacy, LegacyUntil: "2026-07-01", StaticOn: true}, []string{"open until", "static challenge"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := Findings(e, &c.settings, now)
-			if len(got) != len(c.want) {
-				t.Fatalf("got %d findings, want %d", len(got), len(c.want))
-			}
-			for i, f := range got {
-				if !strings.Contains(f.Message, c.want[i]) || f.Remedy == "" {
-					t.Errorf("got %q, remedy %q", f.Message, f.Remedy)
-				}
-			}
-		})
 	}
 }
 

@@ -115,7 +115,7 @@ func (x *exchange) check() error {
 	m := x.message
 	if x.floor == scepmsg.Legacy {
 		x.Log.Warn("SCEP endpoint has the legacy floor: messages may be read or forged on the way", "endpoint", x.endpoint.Name, "until", x.settings.LegacyUntil,
-			"remote", x.remote, "cipher", m.Algorithms.Cipher.Name(), "digest", m.Algorithms.Digest.Name(), "remedy", legacyRemedy)
+			"remote", x.remote, "cipher", m.Algorithms.Cipher.Name(), "digest", m.Algorithms.Digest.Name(), "remedy", sceppolicy.LegacyRemedy)
 	}
 	if !accepted(m.Type) {
 		return refusedType(m.Type)
@@ -217,6 +217,3 @@ func (x *exchange) transaction() string {
 
 // spki is how rows name the key of a certificate.
 func spki(c *cms.Certificate) string { return authority.Hash(c.RawSPKI) }
-
-// legacyRemedy says how to get rid of the legacy floor.
-const legacyRemedy = "Move the devices to AES and SHA-256, then set the floor to " + sceppolicy.Modern + " or " + sceppolicy.Compat + "."
