@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -121,6 +122,7 @@ func (w *world) do(want int, method, path string, in, out any, headers ...string
 		w.t.Fatalf("%s %s: status %d, want %d\n%s\nlog: %s", method, path, code, want, b, w.log)
 	}
 	if out != nil {
+		reflect.ValueOf(out).Elem().SetZero() // what is left out must not stay from the call before
 		must(w.t, json.Unmarshal(b, out))
 	}
 	return h

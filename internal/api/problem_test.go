@@ -65,7 +65,7 @@ func TestFrameworkErrors(t *testing.T) {
 			if code != c.status || p.Kind != c.kind || p.Field != c.field || p.Message == "" || p.Remedy == "" || h.Get("Content-Type") != problemType {
 				t.Errorf("got %d %s, want %d %s %q", code, b, c.status, c.kind, c.field)
 			}
-			if c.name != "unknown field" && strings.Contains(string(b), canary) {
+			if c.name != "bad order" && strings.Contains(string(b), canary) {
 				t.Errorf("what was sent is repeated: %s", b)
 			}
 		})

@@ -96,12 +96,15 @@ func TestForeignObjects(t *testing.T) {
 
 		// Moving one's own things into a foreign group, or onto foreign things.
 		for path, body := range map[string]map[string]any{
-			"/groups/" + b.Group: {"parent_id": a.Group}, "/users/" + b.User: {"group_id": a.Group}, "/devices/" + b.Device: {"user_id": a.User},
+			"/users/" + b.User: {"group_id": a.Group}, "/devices/" + b.Device: {"user_id": a.User},
 			"/authorities/" + b.Authority: {"group_id": a.Group}, "/templates/" + b.Template: {"authority_id": a.Authority}, "/endpoints/" + b.Endpoint: {"template_id": a.Template},
 			"/admins/" + b.Admin: {"grants": viewer},
 		} {
 			w.refused(token, http.StatusNotFound, patch, prefix+path, body)
 		}
+		below := struct{ ID string }{}
+		w.do(http.StatusCreated, post, "/groups", map[string]any{"name": "below", "parent_id": b.Group}, &below)
+		w.refused(token, http.StatusNotFound, patch, prefix+"/groups/"+below.ID, map[string]any{"parent_id": a.Group})
 		w.refused(token, http.StatusNotFound, patch, prefix+"/devices/"+b.Device, map[string]any{"group_id": a.Group})
 		w.refused(token, http.StatusNotFound, patch, prefix+"/templates/"+b.Template, map[string]any{"group_id": a.Group})
 		w.refused(token, http.StatusNotFound, post, prefix+"/templates/"+b.Template+"/preview", map[string]any{"device_id": a.Device})

@@ -249,7 +249,8 @@ func (q *quickstart) show(ctx context.Context, d *demo, cert *x509.Certificate) 
 		q.say("  %-18s %s", line[0], line[1])
 	}
 	q.say("\n%s\nTry:", strings.TrimRight(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})), "\n"))
-	for _, args := range []string{"certificate list", "certificate show " + string(c.ID), "certificate revoke " + string(c.ID) + " --reason superseded",
+	for _, args := range []string{"certificate list", "certificate show " + string(c.ID),
+		"certificate renew " + string(c.ID) + " --key " + filepath.Join(q.data, "demo", "ada-iphone", "key.pem"), "certificate revoke " + string(c.ID) + " --reason superseded",
 		"request create --template \"" + demoVPNTemplate + "\" --user ada --wait", "audit verify", "doctor"} {
 		q.say("  %s", q.cli(args))
 	}

@@ -151,10 +151,18 @@ func writeNew(path string, b []byte, mode os.FileMode) error {
 
 func (p *Program) renewCertificate() *cobra.Command {
 	wait := false
-	c := p.verb("renew CERTIFICATE", "Renew a certificate whose key is made here", "  chancery certificate renew crt_… --wait", cobra.ExactArgs(1), func(s *session, args []string) error {
+	var device deviceRenewal
+	c := p.verb("renew CERTIFICATE", "Renew a certificate", "  chancery certificate renew crt_… --wait\n  chancery certificate renew crt_… --key device.key    (the key is on this machine, as a device has it)", cobra.ExactArgs(1), func(s *session, args []string) error {
 		id, err := s.certificateID(args[0])
 		if err != nil {
 			return err
+		}
+		if device.key != "" {
+			c, err := s.c.Certificate(s.ctx, id)
+			if err != nil {
+				return err
+			}
+			return s.renewAsDevice(c, device)
 		}
 		r, err := s.c.RenewCertificate(s.ctx, id, wait)
 		if err != nil {
@@ -162,7 +170,11 @@ func (p *Program) renewCertificate() *cobra.Command {
 		}
 		return s.outcome(r)
 	})
-	c.Flags().BoolVar(&wait, "wait", false, "wait for the authority's answer")
+	f := c.Flags()
+	f.BoolVar(&wait, "wait", false, "wait for the authority's answer")
+	f.StringVar(&device.key, "key", "", "PEM file with the certificate's private key: renew as its device does, over SCEP, with a new key")
+	f.StringVar(&device.certificate, "cert", "", "with --key: file for the new certificate; cert.pem beside the key when left out")
+	f.StringVar(&device.url, "scep-url", "", "with --key: SCEP address; where the certificate was enrolled when left out")
 	return c
 }
 

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/webauthn"
@@ -40,39 +42,46 @@ func newChrome(t testing.TB, w *world) *chrome {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(cancel)
 	c := &chrome{t, ctx, w}
-	chromedp.ListenTarget(ctx, func(event any) {
-		switch e := event.(type) {
-		case *runtime.EventExceptionThrown:
-			t.Errorf("script failed: %s", e.ExceptionDetails.Error())
-		case *runtime.EventConsoleAPICalled:
-			if e.Type == runtime.APITypeError {
-				t.Errorf("console: %s", e.Args)
+	failed := chromedp.Events(ctx, runtime.ExceptionThrown)
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for e, err := range failed {
+			if err != nil {
+				return // the browser was closed
 			}
+			t.Errorf("script failed: %v", e.ExceptionDetails)
 		}
 	})
+	t.Cleanup(func() { cancel(); reading.Wait() })
 	c.run(chromedp.EmulateViewport(1280, 900))
 	return c
 }
 
 // run takes steps in the browser; a step that fails shows the page.
-func (c *chrome) run(actions ...chromedp.Action) {
+func (c *chrome) run(actions ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
-	if err := chromedp.Run(c.ctx, actions...); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 5*time.Second)
-		defer cancel()
-		var body, at string
-		_ = chromedp.Run(ctx, chromedp.Location(&at), chromedp.OuterHTML("body", &body))
-		c.t.Fatalf("%v\nat %s\n%s\nlog: %s", err, at, visible(body), c.w.log)
+	for i, action := range actions {
+		if _, err := do(c, 30*time.Second, action); err != nil {
+			at, _ := do(c, 5*time.Second, chromedp.Location())
+			body, _ := do(c, 5*time.Second, chromedp.OuterHTML(css("body")))
+			c.t.Fatalf("step %d: %v\nat %s\n%s\nlog: %s", i, err, at, visible(body), c.w.log)
+		}
 	}
+}
+
+type css = chromedp.CSS
+
+// do takes one step within a time.
+func do[T any](c *chrome, within time.Duration, action chromedp.Action[T]) (T, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, within)
+	defer cancel()
+	return chromedp.Run(ctx, action)
 }
 
 func (c *chrome) open(path string) {
 	c.t.Helper()
-	c.run(chromedp.Navigate(c.w.url+path), chromedp.WaitReady("main"))
+	c.run(chromedp.Navigate(c.w.url+path), chromedp.WaitReady(css("main")))
 }
 
 // signIn uses a one-time link, as a new owner does.
@@ -80,19 +89,19 @@ func (c *chrome) signIn(a *ra.Admin) {
 	c.t.Helper()
 	text, err := c.w.c.Signin.CreateLink(context.Background(), system, a.ID, 0)
 	must(c.t, err)
-	c.run(chromedp.Navigate(c.w.c.Signin.LinkURL(text)), chromedp.Click(`main button`), chromedp.WaitReady(`#menu`))
+	c.run(chromedp.Navigate(c.w.c.Signin.LinkURL(text)), chromedp.Click(css(`main button`)), chromedp.WaitReady(css(`#menu`)))
 }
 
 // see waits until the main part of the page holds a text.
 func (c *chrome) see(text string) {
 	c.t.Helper()
-	c.run(chromedp.WaitVisible(fmt.Sprintf(`//main//*[contains(., %q)]`, text), chromedp.BySearch))
+	c.run(chromedp.WaitVisible(fmt.Sprintf(`//main//*[contains(., %q)]`, text)))
 }
 
 // type fills a field anew.
-func (c *chrome) fill(selector, text string) {
+func (c *chrome) fill(selector css, text string) {
 	c.t.Helper()
-	c.run(chromedp.SetValue(selector, "", chromedp.ByQuery), chromedp.SendKeys(selector, text, chromedp.ByQuery))
+	c.run(chromedp.Clear(selector), chromedp.SendKeys(selector, text))
 }
 
 // shoot writes a picture of the whole page, in both schemes.
@@ -103,19 +112,28 @@ func (c *chrome) shoot(name string, width int64) {
 	}
 	must(c.t, os.MkdirAll(screenshots, 0o755))
 	for _, scheme := range []string{"light", "dark"} {
-		var picture []byte
-		c.run(chromedp.EmulateViewport(width, 900), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-			chromedp.FullScreenshot(&picture, 100))
+		c.run(chromedp.EmulateViewport(width, 900), media(&emulation.MediaFeature{Name: "prefers-color-scheme", Value: scheme}))
+		picture, err := do(c, 30*time.Second, chromedp.FullScreenshot(100))
+		must(c.t, err)
 		must(c.t, os.WriteFile(filepath.Join(screenshots, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), picture, 0o644))
 	}
-	c.run(emulation.SetEmulatedMedia().WithFeatures(nil), chromedp.EmulateViewport(1280, 900))
+	c.run(media(), chromedp.EmulateViewport(1280, 900))
+}
+
+func media(features ...*emulation.MediaFeature) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+		return err
+	})
 }
 
 // noOverflow fails when a page is wider than the window.
 func (c *chrome) noOverflow(path string, width int64) {
 	c.t.Helper()
-	var over int
-	c.run(chromedp.EmulateViewport(width, 900), chromedp.Evaluate(`document.documentElement.scrollWidth - document.documentElement.clientWidth`, &over), chromedp.EmulateViewport(1280, 900))
+	c.run(chromedp.EmulateViewport(width, 900))
+	over, err := do(c, 5*time.Second, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
+	must(c.t, err)
+	c.run(chromedp.EmulateViewport(1280, 900))
 	if over > 0 {
 		c.t.Errorf("%s is %d pixels wider than a window of %d", path, over, width)
 	}
@@ -130,30 +148,31 @@ func TestBrowserFirstHour(t *testing.T) {
 	c := newChrome(t, w)
 	c.signIn(w.owner)
 	c.see("Set a password or add a passkey")
-	c.run(chromedp.SendKeys(`#f-password`, "four random words here"), chromedp.SendKeys(`#f-again`, "four random words here"), chromedp.Click(`form[action="/profile/password"] button`))
+	c.run(chromedp.SendKeys(css(`#f-password`), "four random words here"), chromedp.SendKeys(css(`#f-again`), "four random words here"), chromedp.Click(css(`form[action="/profile/password"] button`)))
 	c.see("The password is changed")
 
 	c.open("/templates/new")
 	c.fill(`#f-name`, "Wi-Fi people")
-	c.run(chromedp.SetValue(`#f-group_id`, w.ids["groups"]), chromedp.SetValue(`#f-authority_id`, w.ids["authorities"]))
+	c.run(chromedp.SetValue(css(`#f-group_id`), w.ids["groups"]), chromedp.SetValue(css(`#f-authority_id`), w.ids["authorities"]))
 	c.fill(`#f-spec-subject`, "CN={EnrollmentUser},O={Organization}")
-	c.run(chromedp.SetValue(`#f-spec-key_type`, "p-256"), chromedp.SetValue(`#f-spec-key_place`, "server"))
+	c.run(chromedp.SetValue(css(`#f-spec-key_type`), "p-256"), chromedp.SetValue(css(`#f-spec-key_place`), "server"))
 	c.fill(`#f-spec-sans-0`, "{EmailAddress}")
 	c.fill(`#f-preview_device`, "ada-laptop")
-	c.run(chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "CN=ada,O=Example Works")]`, chromedp.BySearch), chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "ada@example.com")]`, chromedp.BySearch))
-	c.run(chromedp.Click(`.buttons.sticky button.primary`))
+	c.run(chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "CN=ada,O=Example Works")]`), chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "ada@example.com")]`))
+	c.run(chromedp.Click(css(`.buttons.sticky button.primary`)))
 	c.see("The template is defined")
 
 	c.open("/requests/new")
-	c.run(chromedp.SetValue(`#f-template`, w.templateID(t, "Wi-Fi people")))
+	c.run(chromedp.SetValue(css(`#f-template`), w.templateID(t, "Wi-Fi people")))
 	c.fill(`#f-device`, "ada-laptop")
-	c.run(chromedp.Click(`form[data-preview] button.primary`))
+	c.run(chromedp.Click(css(`form[data-preview] button.primary`)))
 	c.see("The certificate is issued")
 	c.see("CN=ada,O=Example Works")
 
 	folder := t.TempDir()
-	c.run(browser.SetDownloadBehavior(browser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(folder).WithEventsEnabled(true))
-	c.run(chromedp.Click(`a[href$="/key"]`), chromedp.WaitVisible(`#sheet #f-password`), chromedp.Click(`#sheet form button[type=submit]`))
+	_, err := chromedp.CallBrowser(c.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
+	must(t, err)
+	c.run(chromedp.Click(css(`a[href$="/key"]`)), chromedp.WaitVisible(css(`#sheet #f-password`)), chromedp.Click(css(`#sheet form button[type=submit]`)))
 	file := waitFile(t, folder, ".p12")
 	if info, err := os.Stat(file); err != nil || info.Size() < 500 {
 		t.Errorf("the key file: %v, %v", info, err)
@@ -189,18 +208,18 @@ func TestBrowserPasskey(t *testing.T) {
 	w := newWorld(t)
 	c := newChrome(t, w)
 	c.signIn(w.owner)
-	c.run(webauthn.Enable(), chromedp.ActionFunc(func(ctx context.Context) error {
-		_, err := webauthn.AddVirtualAuthenticator(&webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-			HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}).Do(ctx)
-		return err
-	}))
+	_, err := chromedp.Call(c.ctx, webauthn.Enable, webauthn.EnableParams{})
+	must(t, err)
+	_, err = chromedp.Call(c.ctx, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2,
+		Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}})
+	must(t, err)
 	c.open("/profile")
 	c.fill(`#passkey-name`, "Laptop")
-	c.run(chromedp.Click(`form[data-register] button`), chromedp.WaitVisible(`//table//th[contains(., "Laptop")]`, chromedp.BySearch))
-	c.run(chromedp.Click(`.person form button`), chromedp.WaitVisible(`[data-passkey-go]`))
-	c.run(chromedp.Click(`[data-passkey-go]`), chromedp.WaitReady(`body[data-view="now"]`))
+	c.run(chromedp.Click(css(`form[data-register] button`)), chromedp.WaitVisible(`//table//th[contains(., "Laptop")]`))
+	c.run(chromedp.Click(css(`.person form button`)), chromedp.WaitVisible(css(`[data-passkey-go]`)))
+	c.run(chromedp.Click(css(`[data-passkey-go]`)), chromedp.WaitReady(css(`body[data-view="now"]`)))
 	c.open("/profile")
-	c.run(chromedp.Click(`a[href$="/remove"]`), chromedp.WaitVisible(`#sheet form`), chromedp.Click(`#sheet form button.danger`))
+	c.run(chromedp.Click(css(`a[href$="/remove"]`)), chromedp.WaitVisible(css(`#sheet form`)), chromedp.Click(css(`#sheet form button.danger`)))
 	c.see("The passkey Laptop is removed")
 }
 
@@ -210,9 +229,9 @@ func TestBrowserPalette(t *testing.T) {
 	c := newChrome(t, w)
 	c.signIn(w.owner)
 	c.open("/")
-	c.run(chromedp.KeyEvent("k", chromedp.KeyModifiers(2)), chromedp.WaitVisible(`#palette[open]`), chromedp.SendKeys(`#palette-text`, "ada-lap"),
-		chromedp.WaitVisible(`//*[@id="palette-list"]//span[contains(., "ada-laptop")]`, chromedp.BySearch), chromedp.SendKeys(`#palette-text`, "\r"), chromedp.WaitReady(`body[data-view="device"]`))
-	c.run(chromedp.Click(`a[href$="/block"]`), chromedp.WaitVisible(`#sheet form`), chromedp.Click(`#sheet [data-cancel]`), chromedp.WaitNotVisible(`#sheet`))
+	c.run(chromedp.KeyEvent("k", chromedp.KeyModifiers(chromedp.ModifierCtrl)), chromedp.WaitVisible(css(`#palette[open]`)), chromedp.SendKeys(css(`#palette-text`), "ada-lap"),
+		chromedp.WaitVisible(`//*[@id="palette-list"]//span[contains(., "ada-laptop")]`), chromedp.SendKeys(css(`#palette-text`), "\r"), chromedp.WaitReady(css(`body[data-view="device"]`)))
+	c.run(chromedp.Click(css(`a[href$="/block"]`)), chromedp.WaitVisible(css(`#sheet form`)), chromedp.Click(css(`#sheet [data-cancel]`)), chromedp.WaitNotVisible(css(`#sheet`)))
 }
 
 // age fills the first organization with a year of certificates, so that pages
@@ -256,6 +275,10 @@ func (w *world) age() {
 	must(w.t, err)
 	w.set(now)
 	w.ids["revoked"] = string(revoked.CertificateID)
+	fresh := w.submit(system, enroll.Ask{Template: ra.TemplateID(w.ids["templates"]), Device: ra.DeviceID(w.ids["devices"])})
+	w.ids["certificates"] = string(fresh.CertificateID)
+	_, _, err = w.c.Enroll.CreateChallenge(ctx, system, enroll.ChallengeInput{Endpoint: ra.EndpointID(w.ids["endpoints"]), Device: ra.DeviceID(w.ids["devices"])})
+	must(w.t, err)
 	r := w.submit(ra.Actor{Kind: ra.ActorAdmin, ID: "adm_0", Name: "ada", Via: "console", Grants: system.Grants}, enroll.Ask{Template: ra.TemplateID(w.templateOf("Mail encryption")), Device: devices[2]})
 	w.ids["approval"] = string(r.ID)
 }
@@ -280,7 +303,10 @@ func (w *world) pictured() map[string]string {
 // written when a folder is named.
 func TestBrowserLooks(t *testing.T) {
 	w := newWorld(t)
+	now := w.clock()
+	w.set(now.AddDate(0, 0, -400)) // the authority is older than what it issued
 	w.fill()
+	w.set(now)
 	w.age()
 	c := newChrome(t, w)
 	c.open("/sign-in")
