@@ -327,3 +327,8 @@ func (w *world) chain(c *ra.Certificate) []*x509.Certificate {
 }
 
 func has(text, part string) bool { return strings.Contains(text, part) }
+
+func csrOf(t testing.TB, key crypto.Signer) []byte {
+	t.Helper()
+	return must(pkixmsg.BuildCSR(pkixmsg.CSRRequest{Signer: key}))(t)
+}
