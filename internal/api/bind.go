@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"chancery/internal/access"
 	"chancery/internal/api/resource"
@@ -85,6 +86,12 @@ func (s *Server) signIn(limit time.Duration) func(huma.Context, func(huma.Contex
 				s.Log.Debug("answer not taken", "error", err)
 			}
 			return
+		}
+		if limit == longer { // than the server has patience for, usually
+			_, w := humago.Unwrap(c)
+			conn := http.NewResponseController(w)
+			_ = conn.SetWriteDeadline(time.Now().Add(limit)) // not every connection has one
+			defer func() { _ = conn.SetWriteDeadline(time.Time{}) }()
 		}
 		next(huma.WithValue(huma.WithContext(c, ctx), actorKey{}, actor))
 	}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -144,7 +145,7 @@ func noun(name, about string, verbs ...*cobra.Command) *cobra.Command {
 
 // verb makes a command that works with a server.
 func (p *Program) verb(use, about, example string, args cobra.PositionalArgs, run func(*session, []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: about, Example: example, Args: args, RunE: func(c *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: about, Example: example, Args: counted(args), RunE: func(c *cobra.Command, args []string) error {
 		p.ran = func() error {
 			s, err := p.connect(c)
 			if err != nil {
@@ -158,10 +159,25 @@ func (p *Program) verb(use, about, example string, args cobra.PositionalArgs, ru
 
 // alone makes a command that needs no server.
 func (p *Program) alone(use, about, example string, args cobra.PositionalArgs, run func(*cobra.Command, []string) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: about, Example: example, Args: args, RunE: func(c *cobra.Command, args []string) error {
+	return &cobra.Command{Use: use, Short: about, Example: example, Args: counted(args), RunE: func(c *cobra.Command, args []string) error {
 		p.ran = run(c, args)
 		return p.ran
 	}}
+}
+
+// counted says how a command is called when there are too few or too many
+// arguments.
+func counted(args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if args == nil || args(c, given) == nil {
+			return nil
+		}
+		_, names, _ := strings.Cut(c.Use, " ")
+		if names == "" {
+			return wrongCall(fmt.Sprintf("%s takes no %q.", c.CommandPath(), given[0]), "Leave it out.")
+		}
+		return wrongCall("This is not all that has to be said, or too much.", "Write: "+c.CommandPath()+" "+names)
+	}
 }
 
 func (p *Program) version() *cobra.Command {
@@ -174,7 +190,11 @@ func (p *Program) version() *cobra.Command {
 // complain prints an error as two lines: what is wrong, and what to do.
 func (p *Program) complain(err error) {
 	e := ra.AsError(err)
-	fmt.Fprintf(p.Stderr, "error: %s\n", e.Message)
+	message := e.Message
+	if e.Kind == ra.Invalid && e.Field != "" && !strings.Contains(message, e.Field) {
+		message = strings.TrimSuffix(message, ".") + " (" + e.Field + ")."
+	}
+	fmt.Fprintf(p.Stderr, "error: %s\n", message)
 	if e.Kind == ra.Internal && e.Err != nil {
 		fmt.Fprintf(p.Stderr, "  %v\n", e.Err)
 	}

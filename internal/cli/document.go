@@ -126,7 +126,7 @@ func shapeOf(kind string) any {
 // maxDocuments bounds what is read at once, in bytes.
 const maxDocuments = 64 << 20
 
-// readDocuments reads YAML or JSON, one document or many.
+// readDocuments reads YAML or JSON, one document or many, or lists of them.
 func readDocuments(raw []byte) ([]document, error) {
 	d := yaml.NewDecoder(bytes.NewReader(raw))
 	var out []document
@@ -139,14 +139,17 @@ func readDocuments(raw []byte) ([]document, error) {
 		if err != nil {
 			return nil, ra.Errorf(ra.Invalid, "Document %d is not YAML or JSON.", n).WithRemedy("Look at it near this: %s", strings.TrimPrefix(err.Error(), "yaml: ")).WithCause(err)
 		}
-		if v == nil {
-			continue
+		list, many := v.([]any) // as export -o json writes them
+		if !many && v != nil {
+			list = []any{v}
 		}
-		m, err := plain(v)
-		if err != nil {
-			return nil, ra.Errorf(ra.Invalid, "Document %d is not a mapping with text keys.", n).WithRemedy("Begin it with kind: and name:.").WithCause(err)
+		for _, item := range list {
+			m, err := plain(item)
+			if err != nil || m == nil {
+				return nil, ra.Errorf(ra.Invalid, "Document %d is not a mapping with text keys.", n).WithRemedy("Begin it with kind: and name:.").WithCause(err)
+			}
+			out = append(out, m)
 		}
-		out = append(out, m)
 	}
 }
 

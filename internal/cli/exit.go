@@ -56,6 +56,9 @@ func (u *usageError) Error() string { return u.err.Error() }
 
 // usage makes a sentence of what the flag library says.
 func usage(err error) error {
+	if codeOf(err) == codeUsage {
+		return err
+	}
 	text, more, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	if text != "" {
 		text = strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."

@@ -44,7 +44,33 @@ func (p *Program) obligations() *cobra.Command {
 			{"LAST ERROR", func(w resource.Waiting) string { return brief(w.LastError) }}, {"ID", func(w resource.Waiting) string { return w.ID }}},
 			"Nothing waits.")
 	})
-	return noun("obligation", "Obligations: what happens next, and when", list)
+	return noun("obligation", "Obligations: what happens next, and when", list, p.calendar())
+}
+
+func (p *Program) calendar() *cobra.Command {
+	var group string
+	var days int
+	c := p.verb("calendar", "Count the certificates that end on each of the coming days", "  chancery obligation calendar --days 30", cobra.NoArgs, func(s *session, _ []string) error {
+		id, err := s.groupID(group)
+		if err != nil {
+			return err
+		}
+		cal, err := s.c.Calendar(s.ctx, id, days)
+		if err != nil {
+			return err
+		}
+		if s.flags.output != "table" {
+			return s.print(cal.Days)
+		}
+		rows := [][]string{}
+		for _, d := range cal.Days {
+			rows = append(rows, []string{d.Date, fmt.Sprint(d.Count), s.label("authority", d.AuthorityID), d.Action})
+		}
+		return s.table([]string{"DAY", "END", "AUTHORITY", "UNLESS"}, rows, fmt.Sprintf("No certificate ends in the next %d days.", days))
+	})
+	c.Flags().StringVar(&group, "group", "", "this group and everything below it")
+	c.Flags().IntVar(&days, "days", 90, "how many days ahead")
+	return c
 }
 
 // span is a time span, read the way settings are.

@@ -153,7 +153,7 @@ func TestBrowserFirstHour(t *testing.T) {
 
 	c.open("/templates/new")
 	c.fill(`#f-name`, "Wi-Fi people")
-	c.run(chromedp.SetValue(css(`#f-group_id`), w.ids["groups"]), chromedp.SetValue(css(`#f-authority_id`), w.ids["authorities"]))
+	c.run(chromedp.SetValue(css(`#f-group_id`), w.ids["groups"]))
 	c.fill(`#f-spec-subject`, "CN={EnrollmentUser},O={Organization}")
 	c.run(chromedp.SetValue(css(`#f-spec-key_type`), "p-256"), chromedp.SetValue(css(`#f-spec-key_place`), "server"))
 	c.fill(`#f-spec-sans-0`, "{EmailAddress}")

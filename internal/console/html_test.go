@@ -139,7 +139,7 @@ func (c *careful) input(n *html.Node) {
 }
 
 // voids are the elements without an end.
-var voids = []string{"meta", "link", "input", "br", "hr", "img"}
+var voids = []string{"meta", "link", "input", "br", "hr", "img", "wbr"}
 
 // unbalanced looks for tags that do not pair, which a browser would silently
 // put right, perhaps not as meant.

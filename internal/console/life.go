@@ -80,7 +80,7 @@ func (v *visit) certificateLife(c *ra.Certificate) ([]station, []*ra.AuditEntry,
 func (v *visit) lifeEnd(c *ra.Certificate, events []*ra.AuditEntry) []station {
 	switch c.State {
 	case ra.Revoked:
-		s := station{Title: "Revoked", At: c.RevokedAt, By: by(events, audit.CertificateRevoked, audit.CertificateRetired), Note: c.Reason.String(), Tone: "bad"}
+		s := station{Title: "Revoked", At: c.RevokedAt, By: by(events, audit.CertificateRevoked, audit.CertificateRetired), Note: reasonWords[c.Reason], Tone: "bad"}
 		if c.Action == ra.ActionRevoke {
 			s.Note += ", the authority has not confirmed yet"
 		}

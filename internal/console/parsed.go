@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"chancery/internal/wire/pkixmsg"
 )
@@ -48,11 +47,11 @@ func describeCertificate(der []byte) (parsedCertificate, error) {
 		Signature: x.SignatureAlgorithm.String(), SHA1: hex.EncodeToString(s1[:]), SHA256: fingerprint(der), SPKI: fingerprint(x.RawSubjectPublicKeyInfo)}
 	for _, e := range x.Extensions {
 		oid := e.Id.String()
-		name := pkixmsg.OIDName(oid)
+		name := extensionNames[oid]
 		if name == "" {
-			name = "unknown extension"
+			name = "Another extension"
 		}
-		line := extensionLine{Name: spaced(name), OID: oid, Critical: e.Critical, Values: extensionWords(x, oid, e.Value)}
+		line := extensionLine{Name: name, OID: oid, Critical: e.Critical, Values: extensionWords(x, oid, e.Value)}
 		if oid == pkixmsg.OIDSubjectAltName {
 			p.Names = line.Values
 		}
@@ -129,20 +128,11 @@ func nameWords(names []pkixmsg.GeneralName) []string {
 	return out
 }
 
-// spaced parts a name written together: "subjectAltName" is "subject alt name".
-func spaced(s string) string {
-	var b strings.Builder
-	upper := false
-	for i, r := range s {
-		now := r >= 'A' && r <= 'Z'
-		if now && !upper && i > 0 && !strings.HasSuffix(b.String(), " ") {
-			b.WriteByte(' ')
-		}
-		if now && i > 0 && !upper && (i+1 >= len(s) || s[i+1] < 'A' || s[i+1] > 'Z') {
-			r += 'a' - 'A'
-		}
-		b.WriteRune(r)
-		upper = now
-	}
-	return b.String()
+// extensionNames are the extensions as people call them.
+var extensionNames = map[string]string{
+	pkixmsg.OIDSubjectKeyIdentifier: "Subject key identifier", "2.5.29.35": "Authority key identifier", pkixmsg.OIDBasicConstraints: "Basic constraints",
+	pkixmsg.OIDKeyUsage: "Key usage", pkixmsg.OIDExtKeyUsage: "Extended key usage", pkixmsg.OIDSubjectAltName: "Subject alternative name",
+	pkixmsg.OIDSecurityIdentifier: "Security identifier (Microsoft)", pkixmsg.OIDApplicationPolicies: "Application policies (Microsoft)",
+	pkixmsg.OIDTemplateName: "Template name (Microsoft)", pkixmsg.OIDTemplateInfo: "Template (Microsoft)",
+	"2.5.29.31": "Revocation list", "1.3.6.1.5.5.7.1.1": "Authority information", "2.5.29.32": "Certificate policies", "1.3.6.1.4.1.11129.2.4.2": "Signed certificate timestamps",
 }

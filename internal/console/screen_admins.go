@@ -103,7 +103,7 @@ func (v *visit) showAdmin(link string) error {
 		return err
 	}
 	return oneAdminPage.show(v, http.StatusOK, adminView{Admin: a, State: adminState(a), Grants: v.grantLines(a.Grants), Passkeys: passkeys, Own: a.ID == v.admin.ID, Link: link, Life: spanWords(linkLife),
-		Events: events, CLI: []string{"chancery admin show " + a.Name, "chancery admin link " + a.Name}})
+		Events: events, CLI: []string{"chancery admin link " + string(a.ID), "chancery admin update " + string(a.ID) + " --role viewer"}})
 }
 
 // linkLife is how long a sign-in link made here works: long enough to send it.
@@ -129,7 +129,7 @@ func (v *visit) askReset(wrong error) error {
 		return err
 	}
 	return v.confirm(confirmView{Title: "Reset the sign-in", About: a.Name, Effect: []string{"The password and all passkeys are removed, and every session of theirs ends.", "They get in again by a sign-in link only. Make one for them next."},
-		Form: form{Cancel: "/administrators/" + string(a.ID), Danger: true}, CLI: []string{"chancery admin reset " + a.Name}}, nil, nil, wrong)
+		Form: form{Cancel: "/administrators/" + string(a.ID), Danger: true}, CLI: []string{"chancery admin link " + string(a.ID)}}, nil, nil, wrong)
 }
 
 func (v *visit) resetAdmin() error {
@@ -235,10 +235,10 @@ func (v *visit) editAdminForm(f *adminForm, a *ra.Admin, grants []ra.Grant, post
 	}
 	data := grantsView{Title: "Add an administrator", Crumb: link{"Administrators", "/administrators"}, Grants: rows, Bad: p.byField["grants"],
 		Form: form{Action: v.r.URL.Path, Sets: draw(f, drawing{values: posted, bad: p.byField}), Problem: p.summary, Submit: "Add the administrator", Cancel: "/administrators"},
-		CLI:  []string{"chancery admin create --name NAME --grant viewer"}}
+		CLI:  []string{"chancery admin add NAME --role viewer"}}
 	if a != nil {
 		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+a.Name, link{a.Name, "/administrators/" + string(a.ID)}, "Save", "/administrators/"+string(a.ID)
-		data.CLI = []string{"chancery admin update " + a.Name + " --grant manager:GROUP"}
+		data.CLI = []string{"chancery admin update " + string(a.ID) + " --role manager@GROUP"}
 	}
 	return grantsPage.show(v, statusOf(wrong), data)
 }
@@ -297,7 +297,7 @@ func (v *visit) askDeleteAdmin(wrong error) error {
 		return err
 	}
 	return v.confirm(confirmView{Title: "Delete the administrator", About: a.Name, Effect: []string{"They cannot sign in any more, and are signed out now.", "What they did stays in the audit log."},
-		Form: form{Cancel: "/administrators/" + string(a.ID), Danger: true}, CLI: []string{"chancery admin delete " + a.Name}}, nil, nil, wrong)
+		Form: form{Cancel: "/administrators/" + string(a.ID), Danger: true}, CLI: []string{"chancery admin delete " + string(a.ID)}}, nil, nil, wrong)
 }
 
 func (v *visit) deleteAdmin() error {

@@ -103,7 +103,7 @@ func (v *visit) askBulk(f *revokeForm, posted, typed url.Values, wrong error) er
 	if len(list) == 0 {
 		return v.done(address("/certificates", url.Values{}), "Tick the certificates you mean first.")
 	}
-	data := bulkView{More: more, Form: v.plainForm(f, typed, wrong), CLI: []string{"chancery certificate revoke ID… --reason keyCompromise"}}
+	data := bulkView{More: more, Form: v.plainForm(f, typed, wrong), CLI: []string{"chancery certificate revoke --device DEVICE --reason keyCompromise --dry-run"}}
 	for _, c := range list {
 		l := bulkLine{Certificate: c, Skip: v.skip(c)}
 		if l.Skip == "" {

@@ -19,6 +19,11 @@ func (f *commentForm) Describe(s *setting.Form) {
 	s.Multiline(&f.Comment, "comment", "Comment").MaxLength(512).Help("Kept in the audit log.")
 }
 
+// reasonWords are the reasons of RFC 5280 as people say them.
+var reasonWords = map[ra.RevocationReason]string{ra.Unspecified: "Not said", ra.KeyCompromise: "The key is known to others", ra.CACompromise: "The authority is compromised",
+	ra.AffiliationChanged: "The holder's affiliation changed", ra.SupersededReason: "It was replaced", ra.CessationOfOperation: "It is no longer needed", ra.CertificateHold: "On hold",
+	ra.PrivilegeWithdrawn: "A privilege was withdrawn", ra.AACompromise: "An attribute authority is compromised"}
+
 // revokeForm says why a certificate is revoked.
 type revokeForm struct {
 	Reason  string
@@ -30,7 +35,7 @@ func (f *revokeForm) Describe(s *setting.Form) {
 	c := s.Choice(&f.Reason, "reason", "Reason").Default(ra.Unspecified.String())
 	for _, r := range ra.Reasons {
 		if r != ra.CertificateHold {
-			c.Options(setting.Option{Value: r.String(), Label: spaced(r.String())})
+			c.Options(setting.Option{Value: r.String(), Label: reasonWords[r]})
 		}
 	}
 	s.Multiline(&f.Comment, "comment", "Comment").MaxLength(512).Help("Kept in the audit log, never in the certificate.")

@@ -150,7 +150,7 @@ func (v *visit) editDeviceForm(f *deviceForm, d *ra.Device, posted url.Values, w
 	p := v.sort(wrong, fieldNames(f))
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}, suggest: map[string][]option{"user_id": users}})
 	data := editView{Title: "Add a device", Crumb: link{"Devices", "/devices"}, Form: form{Action: v.r.URL.Path, Sets: sets, Problem: p.summary, Submit: "Add the device", Cancel: "/devices"},
-		CLI: []string{"chancery device create --platform windows --platform-id ID --group GROUP --user USER"}}
+		CLI: []string{"chancery device create PLATFORM-ID --platform windows --group GROUP --user USER"}}
 	if d != nil {
 		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+d.Name, link{d.Name, "/devices/" + string(d.ID)}, "Save", "/devices/"+string(d.ID)
 		data.CLI = []string{"chancery device update " + string(d.ID) + " --name NAME"}

@@ -205,7 +205,7 @@ func (v *visit) editEndpointForm(f *endpointForm, e *ra.Endpoint, posted url.Val
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups, "template_id": templates}})
 	sets = append(sets, draw(settings, drawing{prefix: "settings.", values: posted, bad: p.byField, set: set})...)
 	data := editView{Title: "Open a SCEP endpoint", Crumb: link{"SCEP endpoints", "/endpoints"}, Form: form{Action: v.r.URL.Path, Sets: sets, Problem: p.summary, Submit: "Open the endpoint", Cancel: "/endpoints"},
-		CLI: []string{"chancery endpoint create --name NAME --template TEMPLATE"}}
+		CLI: []string{"chancery endpoint create NAME --template TEMPLATE"}}
 	if e != nil {
 		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+e.Name, link{e.Name, "/endpoints/" + string(e.ID)}, "Save", "/endpoints/"+string(e.ID)
 		data.CLI = []string{"chancery endpoint update " + string(e.ID) + " --challenge-life 1h"}

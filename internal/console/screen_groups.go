@@ -147,7 +147,7 @@ func (v *visit) editGroupForm(f *groupForm, g *ra.Group, posted url.Values, wron
 	p := v.sort(wrong, fieldNames(f))
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"parent_id": groups}})
 	data := editView{Title: "Add a group", Crumb: link{"Groups", "/groups"}, Form: form{Action: v.r.URL.Path, Sets: sets, Problem: p.summary, Submit: "Add the group", Cancel: "/groups"},
-		CLI: []string{"chancery group create --name NAME --parent GROUP"}}
+		CLI: []string{"chancery group create NAME --parent GROUP"}}
 	if g != nil {
 		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+g.Name, link{g.Name, "/groups/" + string(g.ID)}, "Save", "/groups/"+string(g.ID)
 		data.CLI = []string{"chancery group update " + string(g.ID) + " --name NAME"}

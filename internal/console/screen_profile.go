@@ -54,7 +54,7 @@ func (v *visit) showProfile(posted url.Values, wrong, wrongPassword error) error
 	if err != nil {
 		return err
 	}
-	data := profileView{Admin: v.admin, Grants: v.grantLines(v.admin.Grants), Passkeys: passkeys, CLI: []string{"chancery admin show " + v.admin.Name}}
+	data := profileView{Admin: v.admin, Grants: v.grantLines(v.admin.Grants), Passkeys: passkeys, CLI: []string{"chancery admin set-password " + string(v.admin.ID)}}
 	data.Form = v.plainForm(&profileForm{v.admin.DisplayName, v.admin.Email}, posted, wrong)
 	data.Form.Action, data.Form.Submit = "/profile", "Save"
 	data.Password = v.plainForm(&passwordForm{first: v.admin.PasswordHash == ""}, url.Values{}, wrongPassword)

@@ -140,7 +140,7 @@ func (v *visit) askNew(f *askForm, posted url.Values, preview *previewView, wron
 	sets[0].Inputs = append(sets[0].Inputs, input{ID: inputID("file"), Name: "file", Label: "or a file with it", Kind: "file", Placeholder: ".csr,.pem,.p10,.der", Help: "PEM or DER.", Problem: p.byField["file"]})
 	return newRequestPage.show(v, statusOf(wrong), newRequestView{
 		Form:    form{Action: "/requests/new", Sets: sets, Problem: p.summary, Submit: "Ask for the certificate", Cancel: "/requests", Upload: true},
-		Preview: preview, CLI: []string{"chancery request create --template TEMPLATE --device DEVICE --csr request.csr", "chancery request create --template TEMPLATE --device DEVICE"}})
+		Preview: preview, CLI: []string{"chancery request create --template TEMPLATE --device DEVICE --csr request.csr", "chancery request create --template TEMPLATE --device DEVICE --key-here"}})
 }
 
 func (v *visit) newRequest() error {

@@ -30,6 +30,7 @@ type templateEditView struct {
 	Rest     []fieldset
 	Options  []fieldset
 	Kind     string
+	Asks     bool // some kind of authority has settings in a template
 	Tests    []testRow
 	Lookups  []lookupGroup
 	Holder   string
@@ -57,7 +58,7 @@ type editing struct {
 }
 
 func (v *visit) newTemplatePage() error {
-	e := &editing{moreSANs: 1}
+	e := &editing{}
 	setting.Defaults(&specForm{&e.spec})
 	e.spec.AutoRenew, e.spec.RenewBefore, e.spec.Validity = true, 30, 365
 	e.spec.EKUs = []string{"1.3.6.1.5.5.7.3.2"}
@@ -200,6 +201,9 @@ func (v *visit) showTemplateEdit(e *editing, wrong error) error {
 	for _, name := range []string{"spec.ekus", "spec.key_types", "spec.revoke_on", "spec.fields", "preview_device"} {
 		known[name] = true
 	}
+	if len(e.spec.SANs) == 0 {
+		e.moreSANs = 1
+	}
 	sans, tests := sanRows(e.spec.SANs, e.moreSANs, nil), testRows(e.spec.Tests, e.moreTest, nil)
 	for _, r := range sans {
 		known["spec.sans["+strconv.Itoa(r.Index)+"]"] = true
@@ -218,13 +222,14 @@ func (v *visit) showTemplateEdit(e *editing, wrong error) error {
 	p := v.sort(wrong, known)
 	data := templateEditView{Title: "New template", Crumb: link{"Templates", "/templates"}, Action: v.r.URL.Path, Cancel: "/templates", Submit: "Define the template", Problem: p.summary,
 		SANs: sanRows(e.spec.SANs, e.moreSANs, p.byField), Tests: testRows(e.spec.Tests, e.moreTest, p.byField), Lookups: lookupGroups(), Kind: kind.Title,
-		Preview: e.preview, Trouble: e.trouble, Previews: e.previews, CLI: []string{"chancery template create --file template.json"}}
+		Preview: e.preview, Trouble: e.trouble, Previews: e.previews, CLI: []string{"chancery template create -f template.yaml"}}
+	data.Asks = slices.ContainsFunc(v.Authorities.Kinds, func(k ca.Kind) bool { return k.NewOptions != nil })
 	if e.previews {
 		data.Problem = nil // the pane shows it
 	}
 	if e.stored != nil {
 		data.Title, data.Crumb, data.Cancel, data.Submit = "Edit "+e.stored.Name, link{e.stored.Name, "/templates/" + string(e.stored.ID)}, "/templates/"+string(e.stored.ID), "Save"
-		data.CLI = []string{"chancery template update " + string(e.stored.ID) + " --file template.json"}
+		data.CLI = []string{"chancery template update " + string(e.stored.ID) + " -f template.yaml"}
 	}
 	if e.posted != nil {
 		data.Holder = e.posted.Get("preview_device")

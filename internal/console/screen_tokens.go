@@ -41,7 +41,7 @@ func (v *visit) tokens() error {
 	if err != nil {
 		return err
 	}
-	data := tokensView{Pager: v.pager(next, len(list)), CLI: []string{"chancery token list", "chancery token create --name NAME --grant viewer"}}
+	data := tokensView{Pager: v.pager(next, len(list)), CLI: []string{"chancery token list", "chancery token create NAME --role viewer"}}
 	for _, t := range list {
 		line := tokenLine{t, v.grantLines(t.Grants), "on"}
 		if !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(v.Now()) {
@@ -80,7 +80,7 @@ func (v *visit) askToken(f *tokenForm, grants []ra.Grant, posted url.Values, wro
 	}
 	return grantsPage.show(v, statusOf(wrong), grantsView{Title: "Make an API token", Crumb: link{"API tokens", "/tokens"}, Grants: rows, Bad: p.byField["grants"],
 		Form: form{Action: v.r.URL.Path, Sets: draw(f, drawing{values: posted, bad: p.byField}), Problem: p.summary, Submit: "Make the token", Cancel: "/tokens"},
-		CLI:  []string{"chancery token create --name NAME --grant viewer --life 90d"}})
+		CLI:  []string{"chancery token create NAME --role viewer --life 90d"}})
 }
 
 func (v *visit) newToken() error {

@@ -157,7 +157,7 @@ func (v *visit) editUserForm(f *userForm, u *ra.User, posted url.Values, wrong e
 	p := v.sort(wrong, fieldNames(f))
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}})
 	data := editView{Title: "Add a user", Crumb: link{"Users", "/users"}, Form: form{Action: v.r.URL.Path, Sets: sets, Problem: p.summary, Submit: "Add the user", Cancel: "/users"},
-		CLI: []string{"chancery user create --name NAME --group GROUP"}}
+		CLI: []string{"chancery user create NAME --group GROUP"}}
 	if u != nil {
 		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+u.Name, link{u.Name, "/users/" + string(u.ID)}, "Save", "/users/"+string(u.ID)
 		data.CLI = []string{"chancery user update " + string(u.ID) + " --email ADDRESS"}

@@ -216,11 +216,17 @@ func checks(name, label, help string, offered []option, chosen []string, bad map
 	return in, rest
 }
 
+// purposeLabels are the purposes that have a box of their own.
+var purposeLabels = map[string]string{"clientAuth": "Client authentication", "serverAuth": "Server authentication", "emailProtection": "Mail protection", "smartcardLogon": "Smart card sign-in",
+	"kdc": "Kerberos KDC", "pkinitClientAuth": "Kerberos client", "ipsecIKE": "IPsec IKE", "eapOverLAN": "EAP over LAN"}
+
 // ekuInputs draws the common purposes as boxes and the others as lines.
 func ekuInputs(chosen []string, bad map[string]*trouble) []input {
 	var offered []option
-	for _, p := range pkixmsg.Purposes[:9] {
-		offered = append(offered, option{Value: p.OID, Label: spaced(p.Name)})
+	for _, p := range pkixmsg.Purposes {
+		if label := purposeLabels[p.Name]; label != "" {
+			offered = append(offered, option{Value: p.OID, Label: label})
+		}
 	}
 	var tidy []string
 	for _, c := range chosen {

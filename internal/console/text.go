@@ -86,7 +86,7 @@ func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if strings.HasSuffix(noun, "y") && !strings.HasSuffix(noun, "ey") {
+	if strings.HasSuffix(noun, "ty") || strings.HasSuffix(noun, "ry") {
 		return count(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
 	}
 	return count(n) + " " + noun + "s"
@@ -116,19 +116,23 @@ func words(s string) string {
 	return strings.NewReplacer("_", " ", ".", " ", "-", " ").Replace(s)
 }
 
-// colons parts the hexadecimal of a serial or fingerprint into bytes.
-func colons(hex string) string {
+// colons parts the hexadecimal of a serial or fingerprint into bytes; lines may
+// break between them.
+func colons(hex string) template.HTML {
+	if strings.Trim(hex, "0123456789abcdef") != "" {
+		return template.HTML(template.HTMLEscapeString(hex))
+	}
 	if len(hex)%2 == 1 {
 		hex = "0" + hex
 	}
 	var b strings.Builder
 	for i := 0; i < len(hex); i += 2 {
 		if i > 0 {
-			b.WriteByte(':')
+			b.WriteString(":<wbr>")
 		}
 		b.WriteString(hex[i : i+2])
 	}
-	return b.String()
+	return template.HTML(b.String())
 }
 
 // here reports whether a menu entry leads to the page shown or to one above it.

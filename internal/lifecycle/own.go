@@ -83,7 +83,7 @@ func (s *Service) ensureOwn(ctx context.Context, key ownKey) ([]Own, error) {
 	}
 	due, err := s.dueOwn(ctx, key, list)
 	if due && err == nil {
-		err = s.issueOwn(ctx, key)
+		err = s.issueOwn(ctx, key, list)
 		// Another node may have been faster, and this one refused for that.
 		fresh, loadErr := s.loadOwn(ctx, key)
 		if loadErr != nil {
@@ -186,10 +186,10 @@ func (s *Service) loadOwn(ctx context.Context, k ownKey) (list []Own, err error)
 	return list, err
 }
 
-// issueOwn makes the next own certificate. The key is sealed under a number
+// issueOwn makes the certificate that follows those seen. The key is sealed under a number
 // before the authority is asked; after a crash the same number gives the same
 // key and the same order, so nothing is issued twice.
-func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
+func (s *Service) issueOwn(ctx context.Context, k ownKey, seen []Own) error {
 	o, err := s.Authorities.Reach(ctx, k.authority)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
 	if err != nil {
 		return err
 	}
-	n, key, err := s.intendOwn(ctx, k, chain[0])
+	n, key, err := s.intendOwn(ctx, k, chain[0], seen)
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func (s *Service) issueOwn(ctx context.Context, k ownKey) error {
 // intendOwn gives the number of the next own certificate and its key, made now
 // or by an attempt that did not finish. Of two nodes that begin at once one
 // makes it: the journal takes the first mark only.
-func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certificate) (n int, key crypto.Signer, err error) {
+func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certificate, seen []Own) (n int, key crypto.Signer, err error) {
 	kind := pkixmsg.RSA2048
 	if _, isRSA := issuing.PublicKey.(*rsa.PublicKey); k.purpose == ra.PurposeOCSP && !isRSA {
 		kind = pkixmsg.P256
@@ -244,9 +244,17 @@ func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certifi
 	if err != nil {
 		return 0, nil, err
 	}
+	made := ra.Errorf(ra.Conflict, "Another node has just made this certificate.").WithRemedy("It is looked at again by itself.")
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		if n, err = tx.CountOwn(k.authority, k.purpose); err != nil {
 			return err
+		}
+		now, err := tx.OwnCertificates(k.authority, k.purpose)
+		if err != nil {
+			return err
+		}
+		if len(now) > 0 && (len(seen) == 0 || now[0].ID != seen[0].Row.ID) {
+			return made
 		}
 		field := ownField(k.purpose, n)
 		mark := []byte(rand.Text())
@@ -271,7 +279,7 @@ func (s *Service) intendOwn(ctx context.Context, k ownKey, issuing *x509.Certifi
 			return nil
 		}
 		if !bytes.Equal(first, mark) {
-			return ra.Errorf(ra.Conflict, "Another node has just made this certificate.").WithRemedy("It is looked at again by itself.")
+			return made
 		}
 		key = fresh
 		return s.sealOwn(tx, "authorities", string(k.authority), field, key)

@@ -95,6 +95,7 @@ func TestRenewalFails(t *testing.T) {
 			w.script.Plan(scripted.Refuse)
 		}
 		w.pass(62*day, day)
+		w.pass(30*time.Minute, 10*time.Minute)
 		got := w.certificate(c.ID)
 		if got.Action != ra.ActionRenew || got.Attempts == 0 || !has(got.LastError, "refused the request") || !got.At.After(w.clock.Now()) {
 			w.t.Errorf("%+v", got.Obligation)
