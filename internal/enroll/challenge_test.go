@@ -135,6 +135,36 @@ func TestChallengeIsSpentOnce(t *testing.T) {
 	})
 }
 
+// TestChallengeAfterwards: who gets a challenge back when a request ends
+// without a certificate, and who does not.
+func TestChallengeAfterwards(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.t.Context()
+		spec := wifi()
+		spec.Approvals = 1
+		tpl := w.template(w.outer, spec)
+		e := w.endpoint(tpl, "devices", `{"challenge_life": "2160h"}`)
+		for name, c := range map[string]struct {
+			end  func(ra.RequestID)
+			back bool
+		}{
+			"denied":        {func(id ra.RequestID) { must(w.Decide(ctx, w.owner, id, false, ""))(w.t) }, false},
+			"cancelled":     {func(id ra.RequestID) { must(w.Cancel(ctx, w.owner, id))(w.t) }, false},
+			"nobody looked": {func(ra.RequestID) { w.clock.Advance(73 * time.Hour); w.work(w.t) }, true},
+		} {
+			made, text, err := w.CreateChallenge(ctx, w.owner, enroll.ChallengeInput{Endpoint: e.ID, Device: w.phone.ID})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			r := w.submit(deviceActor(w.phone), enroll.Ask{Template: tpl.ID, Device: w.phone.ID, Endpoint: e.ID, Challenge: made.ID, CSR: csr(w.t, key(w.t)), Wait: true})
+			c.end(r.ID)
+			if _, err := w.challenge(e, text); (err == nil) != c.back || !enroll.Ended(w.request(r.ID).State) {
+				w.t.Errorf("%s: %v, request %s", name, err, w.request(r.ID).State)
+			}
+		}
+	})
+}
+
 func TestEndpoints(t *testing.T) {
 	each(t, func(w *world) {
 		ctx := w.t.Context()

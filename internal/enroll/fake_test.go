@@ -50,7 +50,7 @@ func (s *oddSettings) Connect(context.Context, ca.Env) (ca.Connector, error) {
 
 func (o *oddCA) kind() ca.Kind {
 	return ca.Kind{ID: "odd", Title: "Odd CA", New: func() ca.Settings { return &oddSettings{o} }, NewOptions: func() setting.Describer { return &oddOptions{} },
-		Traits: ca.Traits{KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere}}}
+		Traits: ca.Traits{KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere, ra.KeyAtCA}}}
 }
 
 func newOddCA(now time.Time) *oddCA {

@@ -281,10 +281,14 @@ func (s *Service) postpone(ctx context.Context, r *ra.Request, cause error) (*ra
 	return r, err
 }
 
-// fail ends a request that nobody answered with a certificate.
+// fail ends a request that nobody answered with a certificate. A challenge it
+// used is given back: the device did nothing wrong.
 func (s *Service) fail(tx *store.Tx, r *ra.Request) error {
 	r.Reason = r.LastError
 	if err := s.giveUp(tx, r, ra.Failed); err != nil {
+		return err
+	}
+	if err := tx.ReleaseChallenge(r.ID); err != nil {
 		return err
 	}
 	if err := s.noteRenewal(tx, r); err != nil {
@@ -316,9 +320,8 @@ func (s *Service) noteRenewal(tx *store.Tx, r *ra.Request) error {
 	return tx.UpdateCertificate(old)
 }
 
-// giveUp ends a request without a certificate and without anybody's no: its
-// idempotency key is freed, and a challenge it used is given back, so that the
-// device may ask again.
+// giveUp ends a request without a certificate and without a denial: its
+// idempotency key is freed, so that the same may be asked for again.
 func (s *Service) giveUp(tx *store.Tx, r *ra.Request, to ra.RequestState) error {
 	if err := move(r, to); err != nil {
 		return err
@@ -327,10 +330,7 @@ func (s *Service) giveUp(tx *store.Tx, r *ra.Request, to ra.RequestState) error 
 	if err := tx.UpdateRequest(r); err != nil {
 		return err
 	}
-	if err := tx.DeleteSealed(string(r.ID), ""); err != nil {
-		return err
-	}
-	return tx.ReleaseChallenge(r.ID)
+	return tx.DeleteSealed(string(r.ID), "")
 }
 
 func finalRefusal(e *ra.Error) bool {

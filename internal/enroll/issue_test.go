@@ -197,6 +197,34 @@ func TestStrangeAnswers(t *testing.T) {
 	})
 }
 
+// TestKeyLostOnTheWay: the authority made the key and cannot hand it out a
+// second time. The certificate is recorded and revoked, and asked for anew.
+func TestKeyLostOnTheWay(t *testing.T) {
+	each(t, func(w *world) {
+		o, id := w.odd()
+		o.answer = func(context.Context, ca.Request) (ca.Reply, error) {
+			return ca.Reply{Chain: []*x509.Certificate{o.leaf(start, key(w.t).Public()), o.cert}}, nil
+		}
+		spec := wifi()
+		spec.KeyPlace = ra.KeyAtCA
+		ask := enroll.Ask{Template: w.template(id, spec).ID, Device: w.phone.ID, Key: "once", Wait: true}
+		r := w.submit(w.owner, ask)
+		if r.State != ra.Failed || !strings.Contains(r.Reason, "without its key") || r.CertificateID == "" {
+			w.t.Fatalf("%+v", r)
+		}
+		if c := w.certificate(r.CertificateID); c.State != ra.Revoked || c.Action != ra.ActionRevoke {
+			w.t.Errorf("%+v", c)
+		}
+		o.answer = func(context.Context, ca.Request) (ca.Reply, error) {
+			k := key(w.t)
+			return ca.Reply{Chain: []*x509.Certificate{o.leaf(start, k.Public()), o.cert}, Key: k}, nil
+		}
+		if next := w.submit(w.owner, ask); next.ID == r.ID || next.State != ra.Issued || !must(w.HasKey(w.t.Context(), next.ID))(w.t) {
+			w.t.Errorf("%+v", next)
+		}
+	})
+}
+
 // TestChainIsAskedFor: an authority that answers with the certificate alone and
 // cannot tell its chain now does not lose it.
 func TestChainIsAskedFor(t *testing.T) {

@@ -102,6 +102,9 @@ func (s *Service) expireApprovals(tx *store.Tx, id ra.AuthorityID) error {
 		if err := s.cancel(tx, ra.System("enroll"), r, "Nobody approved it in time."); err != nil {
 			return err
 		}
+		if err := tx.ReleaseChallenge(r.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

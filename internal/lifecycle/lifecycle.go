@@ -38,6 +38,7 @@ type Service struct {
 
 	publishing sync.Mutex // one CRL at a time
 	own        ownCache
+	asked      ocspIssuers
 }
 
 // The labels of the steps to one of the server's own certificates, in order.

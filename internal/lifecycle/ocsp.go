@@ -8,6 +8,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ocsp"
@@ -82,15 +84,49 @@ func (s *Service) status(ctx context.Context, q *ocsp.Request, issuer *x509.Cert
 	return r, err
 }
 
+// ocspIssuers remembers the authorities whose revocations are signed here: a
+// responder is asked about the same few, often.
+type ocspIssuers struct {
+	mu   sync.Mutex
+	list []ocspIssuer
+}
+
+type ocspIssuer struct {
+	cert      *x509.Certificate
+	authority ra.AuthorityID
+}
+
 // ocspIssuer finds the issuer a request means by the hashes of its name and
 // key, among the authorities whose revocations are signed here.
 func (s *Service) ocspIssuer(ctx context.Context, q *ocsp.Request) (*x509.Certificate, ra.AuthorityID, error) {
+	s.asked.mu.Lock()
+	known := s.asked.list
+	s.asked.mu.Unlock()
+	meant := func(i ocspIssuer) bool { return isIssuer(q, i.cert) }
+	at := slices.IndexFunc(known, meant)
+	if at < 0 {
+		var err error
+		if known, err = s.signing(ctx); err != nil {
+			return nil, "", err
+		}
+		s.asked.mu.Lock()
+		s.asked.list = known
+		s.asked.mu.Unlock()
+		if at = slices.IndexFunc(known, meant); at < 0 {
+			return nil, "", ra.Errorf(ra.NotFound, "The request is about another issuer.").WithRemedy("Ask the responder the certificate names.")
+		}
+	}
+	return known[at].cert, known[at].authority, nil
+}
+
+// signing lists every issuer whose key is here.
+func (s *Service) signing(ctx context.Context) (list []ocspIssuer, err error) {
 	var all []*ra.Authority
 	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		all, err = tx.AllAuthorities()
 		return err
 	}); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for _, a := range all {
 		_, signer, err := s.signerOf(ctx, a.ID)
@@ -98,12 +134,10 @@ func (s *Service) ocspIssuer(ctx context.Context, q *ocsp.Request) (*x509.Certif
 			continue
 		}
 		for _, i := range signer.Issuers() {
-			if isIssuer(q, i) {
-				return i, a.ID, nil
-			}
+			list = append(list, ocspIssuer{i, a.ID})
 		}
 	}
-	return nil, "", ra.Errorf(ra.NotFound, "The request is about another issuer.").WithRemedy("Ask the responder the certificate names.")
+	return list, nil
 }
 
 func isIssuer(q *ocsp.Request, i *x509.Certificate) bool {

@@ -297,6 +297,36 @@ func (w *world) open(id ra.CertificateID) (list []ra.RequestID) {
 	return list
 }
 
+// TestQueue runs the real queue: what is due when it starts is done, and the
+// regular work is put.
+func TestQueue(t *testing.T) {
+	each(t, func(w *world) {
+		c := w.issue(w.template(w.inner, here()))
+		w.clock.Advance(62 * day)
+		w.enroll.Handle()
+		w.Handle()
+		if err := w.queue.Start(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+		for until := time.Now().Add(20 * time.Second); w.certificate(c.ID).State == ra.Valid && time.Now().Before(until); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err := w.queue.Stop(context.Background()); err != nil {
+			w.t.Error(err)
+		}
+		if got := w.certificate(c.ID); got.State != ra.Superseded {
+			w.t.Errorf("%+v", got)
+		}
+		w.read(func(tx *store.Tx) error {
+			crl, err := tx.CRL(w.inner, c.IssuerHash)
+			if err != nil || crl.Number != 1 {
+				w.t.Errorf("CRL %d, %v", crl.Number, err)
+			}
+			return nil
+		})
+	})
+}
+
 // TestListsAreScoped: certificates, counts, obligations and the calendar show
 // what the actor may see.
 func TestListsAreScoped(t *testing.T) {
