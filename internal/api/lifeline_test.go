@@ -123,7 +123,7 @@ func TestRequest(t *testing.T) {
 			t.Fatalf("approve: %d %s", code, b)
 		}
 		w.do(http.StatusOK, get, "/requests/"+s.Waiting, nil, &done)
-		if done.State != "approved" || len(done.Fill) == 0 {
+		if done.State != "issued" || len(done.Fill) == 0 {
 			t.Errorf("approved: %+v", done)
 		}
 		if block, _ := pem.Decode([]byte(done.CSR)); block == nil {
@@ -131,15 +131,18 @@ func TestRequest(t *testing.T) {
 		} else if _, err := x509.ParseCertificateRequest(block.Bytes); err != nil {
 			t.Error(err)
 		}
-		w.do(http.StatusOK, post, "/requests/"+s.Waiting+"/cancel", nil, &done)
+		w.refused(w.owner, http.StatusConflict, post, prefix+"/requests/"+s.Waiting+"/cancel", nil)
+		var next resource.Request
+		w.do(http.StatusCreated, post, "/requests", map[string]any{"template_id": done.TemplateID, "device_id": s.Device, "csr": newCSR(t, "CN=ada")}, &next)
+		w.do(http.StatusOK, post, "/requests/"+next.ID+"/cancel", nil, &done)
 		if done.State != "cancelled" {
 			t.Errorf("cancelled: %+v", done)
 		}
-		w.refused(other, http.StatusConflict, post, prefix+"/requests/"+s.Waiting+"/deny", map[string]any{})
+		w.refused(other, http.StatusConflict, post, prefix+"/requests/"+next.ID+"/deny", map[string]any{})
 
 		var page resource.Page[resource.Request]
 		w.do(http.StatusOK, get, "/requests?state=cancelled,denied&group_id="+s.Group, nil, &page)
-		if len(page.Items) != 1 || page.Items[0].ID != s.Waiting {
+		if len(page.Items) != 1 || page.Items[0].ID != next.ID {
 			t.Errorf("cancelled requests: %+v", page)
 		}
 		p = w.refused(w.owner, http.StatusUnprocessableEntity, get, prefix+"/requests?state=canceled", nil)

@@ -32,7 +32,7 @@ type option struct {
 // "input".
 type input struct {
 	ID, Name, Label, Help string
-	Kind                  string // text, multiline, secret, secret_text, bool, int, choice, checks, radio, file, suggest
+	Kind                  string // text, multiline, secret, secret_text, bool, int, duration, choice, checks, file, suggest
 	Value, Placeholder    string
 	Options               []option // choices, or suggestions of a text
 	Required, Checked     bool
@@ -135,6 +135,8 @@ func (by drawing) input(f setting.Field, values url.Values) input {
 		in.Kind, in.Checked = "bool", isOn(in.Value)
 	case setting.TypeInt:
 		in.Kind = "int"
+	case setting.TypeDuration:
+		in.Kind = "duration"
 	case setting.TypeChoice:
 		in.choose(f, by.options[f.Name])
 	default:

@@ -109,13 +109,16 @@ func (v *visit) readSpec(posted url.Values, spec *ra.TemplateSpec, options setti
 	var p ra.Problems
 	p.Merge("", fillForm(&specForm{spec}, posted, "spec."))
 	p.Merge("", fillForm(&publishForm{&spec.Publish}, posted, "spec.publish."))
-	spec.EKUs, spec.KeyTypes, spec.RevokeOn = lines(posted["spec.ekus"]), lines(posted["spec.key_types"]), lines(posted["spec.revoke_on"])
+	spec.EKUs, spec.KeyTypes, spec.RevokeOn = orNil(lines(posted["spec.ekus"])), orNil(lines(posted["spec.key_types"])), orNil(lines(posted["spec.revoke_on"]))
 	spec.SANs = readSANs(posted)
 	fields, err := readAttributes(lines(posted["spec.fields"]))
 	if err != nil {
 		p.Merge("spec", ra.AsError(err).WithField("fields"))
 	}
-	spec.Fields = fields
+	spec.Fields = nil // an empty one would be a change
+	if len(fields) > 0 {
+		spec.Fields = fields
+	}
 	if spec.Tests, err = readTests(posted); err != nil {
 		p.Merge("spec", err)
 	}
@@ -157,6 +160,7 @@ func readTests(posted url.Values) ([]ra.TemplateTest, error) {
 	return out, p.Err()
 }
 
+// orNil gives nothing for an empty list, as a spec that was stored has it.
 func orNil(list []string) []string {
 	if len(list) == 0 {
 		return nil
@@ -236,7 +240,7 @@ func ekuInputs(chosen []string, bad map[string]*trouble) []input {
 		tidy = append(tidy, c)
 	}
 	boxes, rest := checks("spec.ekus", "Extended key usage", "What relying parties may take the certificate for. Windows needs client authentication for sign-in.", offered, tidy, bad)
-	other := input{ID: inputID("spec.ekus") + "-other", Name: "spec.ekus", Label: "Others", Kind: "multiline", Rows: 2, Mono: true, Value: strings.Join(rest, "\n"), Placeholder: "1.3.6.1.4.1.311.20.2.2",
+	other := input{ID: inputID("spec.ekus") + "-other", Name: "spec.ekus", Label: "Others", Kind: "multiline", Rows: 2, Mono: true, Value: strings.Join(purposeWords(rest), "\n"), Placeholder: "documentSigning",
 		Help: "Names or object identifiers, one per line."}
 	return []input{boxes, other}
 }

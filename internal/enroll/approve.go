@@ -12,7 +12,7 @@ import (
 
 // Decide approves or denies a request that waits for people. Whoever asked may
 // not decide; one person decides once; one no is enough. When the template's
-// number of approvals is reached the request goes on by itself.
+// number of approvals is reached the authority is asked at once.
 func (s *Service) Decide(ctx context.Context, actor ra.Actor, id ra.RequestID, approve bool, comment string) (r *ra.Request, err error) {
 	if len(comment) > 2000 {
 		return nil, ra.Errorf(ra.Invalid, "The comment is longer than 2000 characters.").WithField("comment").WithRemedy("Shorten it.")
@@ -65,6 +65,19 @@ func (s *Service) Decide(ctx context.Context, actor ra.Actor, id ra.RequestID, a
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.RequestApproved, Actor: actor, Group: r.GroupID, Object: string(id), Message: message,
 			Details: map[string]any{"comment": comment}})
+	})
+	if err != nil || r.State != ra.Approved {
+		return r, err
+	}
+	// The last approval is also the moment to ask the authority, so that whoever
+	// gave it sees what came of it. The job does it when this process cannot.
+	if err := s.Work(ctx, IssueJob{id}); err != nil {
+		s.Log.Warn("an approved request goes on later", "request", id, "error", err)
+		return r, nil
+	}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		r, err = tx.Request(id)
+		return err
 	})
 	return r, err
 }
