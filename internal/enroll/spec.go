@@ -3,7 +3,6 @@ package enroll
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 
 	"chancery/internal/ca"
@@ -18,7 +17,6 @@ var (
 	RevokeEvents   = []string{"unenrolment", "deletion", "profile_removal"}
 	RenewalMarkers = []string{"", "cn", "ou"}
 	CSRPolicies    = []string{"match", "overwrite"}
-	KeyPublishers  = []string{"", "directory", "webhook"}
 )
 
 // The largest numbers of things in a template.
@@ -74,7 +72,6 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	oneOf(&p, "usage", s.Usage, Usages)
 	oneOf(&p, "csr_policy", s.CSRPolicy, CSRPolicies)
 	oneOf(&p, "renewal_marker", s.RenewalMarker, RenewalMarkers)
-	oneOf(&p, "publish.key", s.Publish.Key, KeyPublishers)
 	for i, e := range s.RevokeOn {
 		oneOf(&p, fmt.Sprintf("revoke_on[%d]", i), e, RevokeEvents)
 	}
@@ -106,13 +103,11 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 			cannot("revoke_replaced")
 		}
 	}
-	if s.Publish.Key == "webhook" {
-		if u, err := url.Parse(s.Publish.URL); err != nil || u.Scheme != "https" || u.Host == "" {
-			p.Add("publish.url", "The web service that takes the key needs an https address.", "Write https://HOST/PATH.")
-		}
+	if s.Publish.Certificate {
+		p.Add("publish.certificate", "No directory is connected to this installation, so nothing could be published.", "Leave publishing out of the template.")
 	}
-	if s.Publish.Key != "" && s.KeyPlace == ra.KeyOnDevice {
-		p.Add("publish.key", "A key made on the device never comes here, so it cannot be published.", "Have the key made here, or publish only the certificate.")
+	if s.Publish.Key != "" {
+		p.Add("publish.key", "Nothing that takes keys is connected to this installation.", "Leave it out and hand the key out once: chancery certificate key.")
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Fields)) {
 		if _, err := lookup.Names(s.Fields[key]); err != nil {

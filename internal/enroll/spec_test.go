@@ -64,12 +64,10 @@ func TestCheckSpec(t *testing.T) {
 		"renewal before issuance": {embedded, func(s *ra.TemplateSpec) { s.Validity, s.RenewBefore = 30, 30 }, []string{"renew_before_days"}},
 		"cannot revoke":           {mute, func(s *ra.TemplateSpec) { s.RevokeOn, s.RevokeReplaced = []string{"deletion"}, true }, []string{"revoke_on", "revoke_replaced"}},
 		"SID the CA cannot":       {mute, func(s *ra.TemplateSpec) { s.SID = true }, []string{"sid"}},
-		"publish to http": {embedded, func(s *ra.TemplateSpec) {
-			s.KeyPlace, s.Publish = ra.KeyHere, ra.PublishSpec{Key: "webhook", URL: "http://h/x"}
-		}, []string{"publish.url"}},
-		"publish a device's key": {embedded, func(s *ra.TemplateSpec) { s.Publish = ra.PublishSpec{Key: "directory"} }, []string{"publish.key"}},
-		"profile field":          {embedded, func(s *ra.TemplateSpec) { s.Fields = map[string]string{"b": "{X}", "a": "{Y}"} }, []string{"fields.a", "fields.b"}},
-		"too many tests":         {embedded, func(s *ra.TemplateSpec) { s.Tests = make([]ra.TemplateTest, 51) }, []string{"tests"}},
+		"publish a certificate":   {embedded, func(s *ra.TemplateSpec) { s.Publish.Certificate = true }, []string{"publish.certificate"}},
+		"publish a device's key":  {embedded, func(s *ra.TemplateSpec) { s.Publish = ra.PublishSpec{Key: "directory"} }, []string{"publish.key"}},
+		"profile field":           {embedded, func(s *ra.TemplateSpec) { s.Fields = map[string]string{"b": "{X}", "a": "{Y}"} }, []string{"fields.a", "fields.b"}},
+		"too many tests":          {embedded, func(s *ra.TemplateSpec) { s.Tests = make([]ra.TemplateTest, 51) }, []string{"tests"}},
 		"everything at once": {embedded, func(s *ra.TemplateSpec) {
 			s.Subject, s.KeyType, s.Usage, s.EKUs, s.SANs = "CN={Nope}", "x", "y", []string{"z"}, []ra.SANSpec{{Type: "q"}}
 		}, []string{"subject", "sans[0]", "key_type", "usage", "ekus[0]"}},
