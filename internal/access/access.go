@@ -166,3 +166,39 @@ func Resolve(tx *store.Tx, grants []ra.Grant) ([]ra.Grant, error) {
 	}
 	return out, nil
 }
+
+// CheckLent is CheckGroup for seeing what a group lends to everything below it:
+// authorities, templates and SCEP endpoints. Who may see a group may see what
+// it uses of the groups above, and change none of it.
+func CheckLent(tx *store.Tx, a ra.Actor, id ra.GroupID) error {
+	g, err := tx.Group(id)
+	if err != nil {
+		return err
+	}
+	for _, grant := range a.Grants {
+		if grant.Path != "" && slices.Contains(allowed[grant.Role], See) && strings.HasPrefix(grant.Path, g.Path) {
+			return nil
+		}
+	}
+	return CheckGroup(tx, a, See, id)
+}
+
+// LentWithin is Within for lists of what groups lend: the groups the actor may
+// see and those above them. Asked for groups, it gives those and everything
+// below them, as Within does.
+func LentWithin(tx *store.Tx, a ra.Actor, asked []ra.GroupID) ([]ra.GroupID, error) {
+	groups, err := Within(tx, a, See, asked)
+	if err != nil || groups == nil || len(asked) > 0 {
+		return groups, err
+	}
+	for _, grant := range a.Grants {
+		if grant.Path == "" || !slices.Contains(allowed[grant.Role], See) {
+			continue
+		}
+		for _, id := range strings.Split(strings.Trim(grant.Path, "/"), "/") {
+			groups = append(groups, ra.GroupID(id))
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups), nil
+}

@@ -219,7 +219,7 @@ func (s *Service) Get(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (a
 		if a, err = tx.Authority(id); err != nil {
 			return err
 		}
-		return access.CheckGroup(tx, actor, access.See, a.GroupID)
+		return access.CheckLent(tx, actor, a.GroupID)
 	})
 	return a, err
 }
@@ -228,7 +228,7 @@ func (s *Service) Get(ctx context.Context, actor ra.Actor, id ra.AuthorityID) (a
 func (s *Service) Find(ctx context.Context, actor ra.Actor, f store.AuthorityFilter) (list []*ra.Authority, next string, err error) {
 	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
+		if f.Groups, err = access.LentWithin(tx, actor, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindAuthorities(f)

@@ -159,6 +159,12 @@ func TestBrowserFirstHour(t *testing.T) {
 	c.fill(`#f-spec-sans-0`, "{EmailAddress}")
 	c.fill(`#f-preview_device`, "ada-laptop")
 	c.run(chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "CN=ada,O=Example Works")]`), chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "ada@example.com")]`))
+	c.run(chromedp.Click(css(`.card summary`)), chromedp.Click(css(`#f-spec-subject`)), chromedp.Click(css(`[data-insert="{Department}"]`)),
+		chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "{Department} is empty")]`))
+	c.shoot("template-problem", 1280)
+	c.fill(`#f-spec-subject`, "CN={EnrollmentUser},O={Organization}")
+	c.run(chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "CN=ada,O=Example Works")]`))
+	c.shoot("template-preview", 1280)
 	c.run(chromedp.Click(css(`.buttons.sticky button.primary`)))
 	c.see("The template is defined")
 
@@ -172,7 +178,9 @@ func TestBrowserFirstHour(t *testing.T) {
 	folder := t.TempDir()
 	_, err := chromedp.CallBrowser(c.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 	must(t, err)
-	c.run(chromedp.Click(css(`a[href$="/key"]`)), chromedp.WaitVisible(css(`#sheet #f-password`)), chromedp.Click(css(`#sheet form button[type=submit]`)))
+	c.run(chromedp.Click(css(`a[href$="/key"]`)), chromedp.WaitVisible(css(`#sheet #f-password`)))
+	c.shoot("key-sheet", 1280)
+	c.run(chromedp.Click(css(`#sheet form button[type=submit]`)))
 	file := waitFile(t, folder, ".p12")
 	if info, err := os.Stat(file); err != nil || info.Size() < 500 {
 		t.Errorf("the key file: %v, %v", info, err)
@@ -232,6 +240,22 @@ func TestBrowserPalette(t *testing.T) {
 	c.run(chromedp.KeyEvent("k", chromedp.KeyModifiers(chromedp.ModifierCtrl)), chromedp.WaitVisible(css(`#palette[open]`)), chromedp.SendKeys(css(`#palette-text`), "ada-lap"),
 		chromedp.WaitVisible(`//*[@id="palette-list"]//span[contains(., "ada-laptop")]`), chromedp.SendKeys(css(`#palette-text`), "\r"), chromedp.WaitReady(css(`body[data-view="device"]`)))
 	c.run(chromedp.Click(css(`a[href$="/block"]`)), chromedp.WaitVisible(css(`#sheet form`)), chromedp.Click(css(`#sheet [data-cancel]`)), chromedp.WaitNotVisible(css(`#sheet`)))
+}
+
+// TestBrowserFollowsWhatMoves: a page about a request that is on its way shows
+// the certificate without being loaded again.
+func TestBrowserFollowsWhatMoves(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	ctx := context.Background()
+	r, err := w.c.Enroll.Submit(ctx, system, enroll.Ask{Template: ra.TemplateID(w.ids["templates"]), Device: ra.DeviceID(w.ids["devices"]), Door: "api"})
+	must(t, err)
+	c := newChrome(t, w)
+	c.signIn(w.owner)
+	c.open("/requests/" + string(r.ID))
+	c.see("Approved")
+	must(t, w.c.Enroll.Work(ctx, enroll.IssueJob{Request: r.ID}))
+	c.see("Open the certificate")
 }
 
 // age fills the first organization with a year of certificates, so that pages

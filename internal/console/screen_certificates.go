@@ -107,12 +107,14 @@ func (v *visit) certificates() error {
 	for _, name := range []string{"after", "sort"} {
 		q.Del(name)
 	}
+	issued := v.sortable("Issued", "created", "-created")
+	issued.Class = "opt"
 	data := certificatesView{
 		Filter: v.filter("Subject, serial or fingerprint", choice{"state", "State", stateOptions(ra.CertificateStates)}, choice{"authority", "Authority", authorities},
 			choice{"template", "Template", templates},
 			choice{"expires", "Expires in", []option{{Value: "7", Label: "7 days"}, {Value: "30", Label: "30 days"}, {Value: "90", Label: "90 days"}}},
 			choice{"own", "Own", []option{{Value: "1", Label: "Server's too"}}}),
-		Span: span, Subject: v.sortable("Subject", "subject", "-created"), Expires: v.sortable("Expires", "expires", "-created"), Issued: v.sortable("Issued", "created", "-created"),
+		Span: span, Subject: v.sortable("Subject", "subject", "-created"), Expires: v.sortable("Expires", "expires", "-created"), Issued: issued,
 		Lines: v.certificateLines(list), Pager: v.pager(next, len(list)), CSV: address("/certificates.csv", q), Query: q.Encode(),
 		MayRevoke: v.mayAnywhere(access.Revoke), MayAsk: v.mayAnywhere(access.Request), CLI: []string{"chancery certificate list"},
 	}

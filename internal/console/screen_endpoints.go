@@ -38,7 +38,7 @@ type endpointView struct {
 	Template link
 	Group    link
 	Settings []previewLine
-	Warnings []string
+	Warnings []trouble
 	Events   []*ra.AuditEntry
 	MayEdit  bool
 	CLI      []string
@@ -64,17 +64,15 @@ func endpointSettings(e *ra.Endpoint) (*sceppolicy.Endpoint, error) {
 	return s, setting.Load(s, e.Settings)
 }
 
-// endpointWarnings says what an endpoint opens beyond the strict.
-func endpointWarnings(s *sceppolicy.Endpoint, now time.Time) []string {
-	var out []string
-	switch s.FloorAt(now) {
-	case sceppolicy.Legacy:
-		out = append(out, "The legacy floor is open until "+s.LegacyUntil+": anyone on the path may read requests that use single DES.")
-	case sceppolicy.Compat:
-		out = append(out, "The compatible floor accepts 3DES and SHA-1.")
+// endpointWarnings says what an endpoint opens beyond the strict, and what to do
+// about it.
+func endpointWarnings(name string, s *sceppolicy.Endpoint, now time.Time) []trouble {
+	var out []trouble
+	for _, f := range s.Findings(name, now) {
+		out = append(out, trouble{Message: f.Message, Remedy: f.Remedy})
 	}
-	if s.StaticOn {
-		out = append(out, "A static challenge is accepted: whoever knows it can enrol any device of the group.")
+	if s.FloorAt(now) == sceppolicy.Compat {
+		out = append(out, trouble{Message: "The compatible floor accepts 3DES and SHA-1.", Remedy: "Choose the modern floor once no old gear needs it."})
 	}
 	return out
 }
@@ -114,7 +112,7 @@ func (v *visit) endpoint() error {
 		return err
 	}
 	return endpointPage.show(v, http.StatusOK, endpointView{Endpoint: e, Address: v.address("/scep/" + e.Name), State: endpointState(e), Template: v.templateLink(e.TemplateID), Group: v.groupLink(e.GroupID),
-		Settings: settingLines(s, setSecrets(e.Settings)), Warnings: endpointWarnings(s, v.Now()), Events: events, MayEdit: v.may(access.EditTemplates, e.GroupID),
+		Settings: settingLines(s, setSecrets(e.Settings)), Warnings: endpointWarnings(e.Name, s, v.Now()), Events: events, MayEdit: v.may(access.EditTemplates, e.GroupID),
 		CLI: []string{"chancery endpoint show " + string(e.ID)}})
 }
 
@@ -207,7 +205,7 @@ func (v *visit) editEndpointForm(f *endpointForm, e *ra.Endpoint, posted url.Val
 	data := editView{Title: "Open a SCEP endpoint", Crumb: link{"SCEP endpoints", "/endpoints"}, Form: form{Action: v.r.URL.Path, Sets: sets, Problem: p.summary, Submit: "Open the endpoint", Cancel: "/endpoints"},
 		CLI: []string{"chancery endpoint create NAME --template TEMPLATE"}}
 	if e != nil {
-		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+e.Name, link{e.Name, "/endpoints/" + string(e.ID)}, "Save", "/endpoints/"+string(e.ID)
+		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit the endpoint "+e.Name, link{e.Name, "/endpoints/" + string(e.ID)}, "Save", "/endpoints/"+string(e.ID)
 		data.CLI = []string{"chancery endpoint update " + string(e.ID) + " --challenge-life 1h"}
 	}
 	return editPage.show(v, statusOf(wrong), data)

@@ -95,6 +95,19 @@ func (v *visit) checks() ([]check, error) {
 		}
 		out = append(out, more...)
 	}
+	doors, _, err := v.Enroll.FindEndpoints(v.ctx(), v.actor, store.EndpointFilter{Page: store.Page{Limit: 100}})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range doors {
+		s, err := endpointSettings(e)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range s.Findings(e.Name, v.Now()) {
+			out = append(out, check{Title: "SCEP endpoint " + e.Name, State: string(ca.StepWarning), Detail: f.Message, Remedy: f.Remedy, URL: "/endpoints/" + string(e.ID)})
+		}
+	}
 	late, next, err := v.Lifecycle.FindObligations(v.ctx(), v.actor, store.ObligationFilter{LateOnly: true, Page: store.Page{Limit: 100}})
 	if err != nil {
 		return nil, err

@@ -113,7 +113,7 @@ func (v *visit) saveTemplate(stored *ra.Template) error {
 		options = kind.NewOptions()
 	}
 	if stored != nil {
-		e.spec.Publish = stored.Spec.Publish
+		e.spec.Publish = stored.Spec.Publish // the editor does not ask for it: nothing takes what would be published
 	}
 	var p ra.Problems
 	p.Merge("", wrong)
@@ -190,13 +190,8 @@ func (v *visit) kindOf(id ra.AuthorityID) (ca.Kind, bool) {
 
 func (v *visit) showTemplateEdit(e *editing, wrong error) error {
 	known := fieldNames(&e.base)
-	for _, d := range []struct {
-		prefix string
-		of     setting.Describer
-	}{{"spec.", &specForm{&e.spec}}, {"spec.publish.", &publishForm{&e.spec.Publish}}} {
-		for name := range fieldNames(d.of) {
-			known[d.prefix+name] = true
-		}
+	for name := range fieldNames(&specForm{&e.spec}) {
+		known["spec."+name] = true
 	}
 	for _, name := range []string{"spec.ekus", "spec.key_types", "spec.revoke_on", "spec.fields", "preview_device"} {
 		known[name] = true
@@ -285,7 +280,6 @@ func (v *visit) fillTemplateEdit(data *templateEditView, e *editing, p problems,
 			data.Rest = append(data.Rest, s)
 		}
 	}
-	data.Rest = append(data.Rest, draw(&publishForm{&e.spec.Publish}, drawing{prefix: "spec.publish.", values: e.posted, bad: p.byField})...)
 	if options != nil {
 		return v.drawOptions(data, e, p, options)
 	}

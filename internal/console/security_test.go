@@ -64,7 +64,8 @@ func TestSecretsAreNotShownAgain(t *testing.T) {
 	}
 	w.ids["authorities"] = id
 	static := url.Values{"name": {"devices"}, "template_id": {w.ids["template-device"]}, "settings.static_on": {"true"}, "settings.static": {canary}, "settings.challenge_life": {"1h"}, "settings.clock_skew": {"24h"}}
-	b.done("/endpoints/"+w.ids["endpoints"]+"/edit", static)
+	b.done("/endpoints/"+w.ids["endpoints"]+"/edit", static).want(t, http.StatusOK, "static challenge")
+	b.get("/status").want(t, http.StatusOK, "SCEP endpoint devices", "static challenge")
 	for _, r := range routes {
 		if method, path := w.addressOf(r); method == http.MethodGet && strings.Contains(b.get(path).body, canary) {
 			t.Errorf("%s shows a stored secret", r.pattern)

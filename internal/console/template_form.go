@@ -65,17 +65,6 @@ func (f *specForm) Describe(s *setting.Form) {
 	s.Text(&f.IssuingTemplate, "issuing_template", "The authority's own template or profile").MaxLength(200).Help("For authorities that have some; the embedded CA has none.")
 }
 
-// publishForm is where an issued certificate goes besides its holder.
-type publishForm struct{ *ra.PublishSpec }
-
-// Describe names the fields.
-func (f *publishForm) Describe(s *setting.Form) {
-	s.Section("Publishing", "")
-	s.Bool(&f.Certificate, "certificate", "Write the certificate into the user's directory entry").Advanced()
-	s.Choice(&f.Key, "key", "Hand a key made here to").Options(setting.Option{Value: "directory", Label: "The directory"}, setting.Option{Value: "webhook", Label: "A web service"}).Advanced()
-	s.Text(&f.URL, "url", "Address of the web service").When("key", "webhook").MaxLength(2000).Placeholder("https://escrow.example.com/keys").Advanced()
-}
-
 func keyTypeWords(t string) string {
 	return map[string]string{"rsa-2048": "RSA 2048", "rsa-3072": "RSA 3072", "rsa-4096": "RSA 4096", "p-256": "P-256", "p-384": "P-384", "p-521": "P-521", "ed25519": "Ed25519"}[t]
 }
@@ -108,7 +97,6 @@ var sanTypes = []option{{Value: "email", Label: "Mail address"}, {Value: "upn", 
 func (v *visit) readSpec(posted url.Values, spec *ra.TemplateSpec, options setting.Describer) error {
 	var p ra.Problems
 	p.Merge("", fillForm(&specForm{spec}, posted, "spec."))
-	p.Merge("", fillForm(&publishForm{&spec.Publish}, posted, "spec.publish."))
 	spec.EKUs, spec.KeyTypes, spec.RevokeOn = orNil(lines(posted["spec.ekus"])), orNil(lines(posted["spec.key_types"])), orNil(lines(posted["spec.revoke_on"]))
 	spec.SANs = readSANs(posted)
 	fields, err := readAttributes(lines(posted["spec.fields"]))

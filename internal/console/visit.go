@@ -105,9 +105,12 @@ const noticeCookie = "chancery_notice"
 // done redirects with a sentence for the next page.
 func (v *visit) done(to, notice string) error {
 	http.SetCookie(v.w, &http.Cookie{Name: noticeCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(notice)), Path: "/",
-		MaxAge: 60, HttpOnly: true, Secure: v.r.TLS != nil, SameSite: http.SameSiteStrictMode})
+		MaxAge: 60, HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteStrictMode})
 	return v.redirect(to)
 }
+
+// secure reports whether people reach the console by https only.
+func (v *visit) secure() bool { return strings.HasPrefix(strings.ToLower(v.PublicURL), "https://") }
 
 // notice takes the sentence of the page before.
 func (v *visit) notice() string {
@@ -115,7 +118,7 @@ func (v *visit) notice() string {
 	if err != nil {
 		return ""
 	}
-	http.SetCookie(v.w, &http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: v.r.TLS != nil, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(v.w, &http.Cookie{Name: noticeCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteStrictMode})
 	text, err := base64.RawURLEncoding.DecodeString(c.Value)
 	if err != nil || len(text) > 500 {
 		return ""

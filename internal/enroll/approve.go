@@ -123,8 +123,12 @@ func (s *Service) cancel(tx *store.Tx, actor ra.Actor, r *ra.Request, reason str
 	return audit.Record(tx, audit.Entry{Code: audit.RequestCancelled, Actor: actor, Group: r.GroupID, Object: string(r.ID), Result: "refused", Message: reason})
 }
 
-// same tells whether two actors are one person or program.
+// same tells whether two actors are one person or program. A token stands for
+// the administrator who made it.
 func same(a, b ra.Actor) bool {
+	if p := a.Behind(); p != "" && p == b.Behind() {
+		return true
+	}
 	return a.Kind == b.Kind && a.ID == b.ID && (a.ID != "" || a.Name == b.Name)
 }
 

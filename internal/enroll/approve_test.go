@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -211,5 +212,50 @@ func TestListsAreScoped(t *testing.T) {
 		r := w.submit(w.owner, enroll.Ask{Template: tpl.ID, Device: w.phone.ID, Wait: true})
 		_, _, err := w.Request(ctx, actor("o", ra.RoleOwner, w.other), r.ID)
 		wantError(w.t, err, ra.NotFound)
+	})
+}
+
+// TestOneselfThroughAToken: a token of the person who asked is no other person.
+func TestOneselfThroughAToken(t *testing.T) {
+	each(t, func(w *world) {
+		tpl := w.guarded(1)
+		asker := actor("asker", ra.RoleManager, w.acme)
+		r := w.submit(asker, enroll.Ask{Template: tpl.ID, Device: w.phone.ID, Door: "api"})
+		token := ra.Actor{Kind: ra.ActorToken, ID: "tok_1", Name: "ci", Person: ra.AdminID(asker.ID), Grants: asker.Grants}
+		_, err := w.Decide(w.t.Context(), token, r.ID, true, "")
+		wantError(w.t, err, ra.Denied)
+		token.Person = "adm_another"
+		if r = must(w.Decide(w.t.Context(), token, r.ID, true, ""))(w.t); r.State != ra.Issued {
+			w.t.Errorf("another person's token: %s", r.State)
+		}
+	})
+}
+
+// TestWhatGroupsLend: who may see a group sees the templates of the groups
+// above it, may use them, and may not change them; those beside it stay hidden.
+func TestWhatGroupsLend(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.t.Context()
+		lent := w.guarded(1) // of the organization, above Berlin
+		branch := actor("branch", ra.RoleManager, w.berlin)
+		if _, err := w.Template(ctx, branch, lent.ID); err != nil {
+			w.t.Errorf("a lent template is hidden: %v", err)
+		}
+		list, _, err := w.FindTemplates(ctx, branch, store.TemplateFilter{})
+		if err != nil || !slices.ContainsFunc(list, func(t *ra.Template) bool { return t.ID == lent.ID }) {
+			w.t.Errorf("a lent template is not listed: %v", err)
+		}
+		if _, err := w.Preview(ctx, branch, enroll.TemplateInput{}, lent.ID, w.phone.ID, ""); err != nil {
+			w.t.Errorf("a lent template cannot be previewed: %v", err)
+		}
+		off := true
+		_, err = w.UpdateTemplate(ctx, branch, lent.ID, enroll.TemplateInput{Disabled: &off})
+		if k := ra.KindOf(err); k != ra.Denied && k != ra.NotFound {
+			w.t.Errorf("a lent template was changed from below: %v", err)
+		}
+		foreign := actor("foreign", ra.RoleManager, w.other)
+		if _, err := w.Template(ctx, foreign, lent.ID); ra.KindOf(err) != ra.NotFound {
+			w.t.Errorf("another organization sees the template: %v", err)
+		}
 	})
 }

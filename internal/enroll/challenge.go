@@ -41,7 +41,7 @@ func (s *Service) CreateChallenge(ctx context.Context, actor ra.Actor, in Challe
 		if err := access.CheckGroup(tx, actor, access.EditDevices, d.GroupID); err != nil {
 			return err
 		}
-		if err := access.CheckGroup(tx, actor, access.See, e.GroupID); err != nil {
+		if err := access.CheckLent(tx, actor, e.GroupID); err != nil {
 			return err
 		}
 		if d.State != ra.DeviceEnrolled {

@@ -149,7 +149,7 @@ func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, se
 	if err := access.CheckGroup(tx, actor, access.EditTemplates, e.GroupID); err != nil {
 		return err
 	}
-	if err := access.CheckGroup(tx, actor, access.See, t.GroupID); err != nil {
+	if err := access.CheckLent(tx, actor, t.GroupID); err != nil {
 		return err
 	}
 	if t.Spec.KeyPlace != ra.KeyOnDevice {
@@ -195,7 +195,7 @@ func (s *Service) Endpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID
 		if e, err = tx.Endpoint(id); err != nil {
 			return err
 		}
-		return access.CheckGroup(tx, actor, access.See, e.GroupID)
+		return access.CheckLent(tx, actor, e.GroupID)
 	})
 	return e, err
 }
@@ -204,7 +204,7 @@ func (s *Service) Endpoint(ctx context.Context, actor ra.Actor, id ra.EndpointID
 func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.EndpointFilter) (list []*ra.Endpoint, next string, err error) {
 	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
+		if f.Groups, err = access.LentWithin(tx, actor, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindEndpoints(f)

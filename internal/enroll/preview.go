@@ -38,7 +38,7 @@ func (s *Service) Preview(ctx context.Context, actor ra.Actor, in TemplateInput,
 			if t, err = tx.Template(id); err != nil {
 				return err
 			}
-			if err := access.CheckGroup(tx, actor, access.See, t.GroupID); err != nil {
+			if err := access.CheckLent(tx, actor, t.GroupID); err != nil {
 				return err
 			}
 		}

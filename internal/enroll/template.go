@@ -100,7 +100,7 @@ func (s *Service) Template(ctx context.Context, actor ra.Actor, id ra.TemplateID
 		if t, err = tx.Template(id); err != nil {
 			return err
 		}
-		return access.CheckGroup(tx, actor, access.See, t.GroupID)
+		return access.CheckLent(tx, actor, t.GroupID)
 	})
 	return t, err
 }
@@ -109,7 +109,7 @@ func (s *Service) Template(ctx context.Context, actor ra.Actor, id ra.TemplateID
 func (s *Service) FindTemplates(ctx context.Context, actor ra.Actor, f store.TemplateFilter) (list []*ra.Template, next string, err error) {
 	asked := f.Groups
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if f.Groups, err = access.Within(tx, actor, access.See, asked); err != nil {
+		if f.Groups, err = access.LentWithin(tx, actor, asked); err != nil {
 			return err
 		}
 		list, next, err = tx.FindTemplates(f)
@@ -157,7 +157,7 @@ func (s *Service) checkTemplate(tx *store.Tx, actor ra.Actor, t *ra.Template) er
 	if err != nil {
 		return err
 	}
-	if err := access.CheckGroup(tx, actor, access.See, a.GroupID); err != nil {
+	if err := access.CheckLent(tx, actor, a.GroupID); err != nil {
 		return err
 	}
 	kind, err := s.Authorities.Kind(a.Kind)

@@ -188,7 +188,6 @@ func TestPreview(t *testing.T) {
 			"foreign device":       {actor("o", ra.RoleOwner, w.other), w.phone.ID, "", ra.NotFound},
 			"sibling's user":       {actor("b", ra.RoleManager, w.berlin), w.phone.ID, w.pia.ID, ra.NotFound},
 			"other organization":   {w.owner, w.phone.ID, w.eve.ID, ra.Invalid},
-			"template not seen":    {actor("b", ra.RoleManager, w.berlin), w.phone.ID, "", ra.NotFound},
 			"no such device":       {viewer, "dev_x", "", ra.NotFound},
 			"foreign user":         {actor("o", ra.RoleOwner, w.other), "", w.ada.ID, ra.NotFound},
 			"nobody in particular": {ra.Actor{}, w.phone.ID, "", ra.NotFound},

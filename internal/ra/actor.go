@@ -20,7 +20,17 @@ type Actor struct {
 	Name   string    `json:"name"`             // how lists and the audit log call them
 	Via    string    `json:"via,omitempty"`    // door: "console", "api", "cli", "scep", "job"
 	Remote string    `json:"remote,omitempty"` // network address, when there is one
+	Person AdminID   `json:"person,omitempty"` // the administrator behind a token, when one made it
 	Grants []Grant   `json:"-"`
+}
+
+// Behind is the administrator who acts, in person or through a token of
+// theirs; empty when there is none.
+func (a Actor) Behind() AdminID {
+	if a.Kind == ActorAdmin {
+		return AdminID(a.ID)
+	}
+	return a.Person
 }
 
 // System is the server itself, acting through a named part.
@@ -80,6 +90,7 @@ type Token struct {
 	Hash       string
 	Grants     []Grant
 	CreatedBy  string
+	Person     AdminID // the administrator it stands for: who made it; empty when no person did
 	ExpiresAt  Instant // zero: never
 	LastUsedAt Instant
 	Times

@@ -52,7 +52,7 @@ func (s *Service) CreateToken(ctx context.Context, actor ra.Actor, in TokenInput
 	text := secret.Token(TokenPrefix, 256)
 	var t *ra.Token
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		t = &ra.Token{ID: ra.NewID[ra.TokenID](ra.TokenPrefix, tx.Now), Name: in.Name, Hash: secret.Hash(tokenLabel, text), Grants: bare(in.Grants), CreatedBy: actor.Name}
+		t = &ra.Token{ID: ra.NewID[ra.TokenID](ra.TokenPrefix, tx.Now), Name: in.Name, Hash: secret.Hash(tokenLabel, text), Grants: bare(in.Grants), CreatedBy: actor.Name, Person: actor.Behind()}
 		if in.Life > 0 {
 			t.ExpiresAt = tx.Now.Add(in.Life)
 		}
@@ -140,7 +140,7 @@ func (s *Service) Authenticate(ctx context.Context, text secret.Text, remote str
 			return err
 		}
 		stale = tx.Now.Sub(t.LastUsedAt) >= time.Minute
-		actor = ra.Actor{Kind: ra.ActorToken, ID: string(t.ID), Name: t.Name, Via: "api", Remote: remote}
+		actor = ra.Actor{Kind: ra.ActorToken, ID: string(t.ID), Name: t.Name, Via: "api", Remote: remote, Person: t.Person}
 		actor.Grants, err = access.Resolve(tx, t.Grants)
 		return err
 	})

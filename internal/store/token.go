@@ -12,18 +12,19 @@ type tokenRow struct {
 	Hash       string `db:"hash"`
 	Grants     string `db:"grants"`
 	CreatedBy  string `db:"created_by"`
+	Person     string `db:"person"`
 	ExpiresAt  int64  `db:"expires_at"`
 	LastUsedAt int64  `db:"last_used_at"`
 	timesRow
 }
 
 func toToken(t *ra.Token) tokenRow {
-	return tokenRow{ID: string(t.ID), Name: t.Name, Hash: t.Hash, Grants: text(t.Grants), CreatedBy: t.CreatedBy,
+	return tokenRow{ID: string(t.ID), Name: t.Name, Hash: t.Hash, Grants: text(t.Grants), CreatedBy: t.CreatedBy, Person: string(t.Person),
 		ExpiresAt: millis(t.ExpiresAt), LastUsedAt: millis(t.LastUsedAt), timesRow: toTimes(t.Times)}
 }
 
 func (r *tokenRow) noun() (*ra.Token, error) {
-	t := &ra.Token{ID: ra.TokenID(r.ID), Name: r.Name, Hash: r.Hash, CreatedBy: r.CreatedBy, ExpiresAt: instant(r.ExpiresAt),
+	t := &ra.Token{ID: ra.TokenID(r.ID), Name: r.Name, Hash: r.Hash, CreatedBy: r.CreatedBy, Person: ra.AdminID(r.Person), ExpiresAt: instant(r.ExpiresAt),
 		LastUsedAt: instant(r.LastUsedAt), Times: r.timesRow.noun()}
 	return t, parse(r.Grants, &t.Grants)
 }

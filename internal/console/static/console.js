@@ -191,7 +191,7 @@ if (palette) {
   };
   const open = () => { if (!palette.open) { text.value = ""; palette.showModal(); look(); } };
   document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") { event.preventDefault(); open(); }
+    if ((event.ctrlKey || event.metaKey) && event.key?.toLowerCase() === "k") { event.preventDefault(); open(); }
   });
   palette.addEventListener("click", (event) => { if (event.target === palette) palette.close(); });
   text.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, 120); });

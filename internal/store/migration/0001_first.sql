@@ -308,6 +308,7 @@ CREATE TABLE tokens (
     hash         TEXT NOT NULL UNIQUE,
     grants       TEXT NOT NULL,
     created_by   TEXT NOT NULL,
+    person       TEXT NOT NULL,
     expires_at   BIGINT NOT NULL,
     last_used_at BIGINT NOT NULL,
     created_at   BIGINT NOT NULL,
