@@ -98,10 +98,10 @@ func (c *chrome) see(text string) {
 	c.run(chromedp.WaitVisible(fmt.Sprintf(`//main//*[contains(., %q)]`, text)))
 }
 
-// type fills a field anew.
+// fill types a text into a field in place of what is there.
 func (c *chrome) fill(selector css, text string) {
 	c.t.Helper()
-	c.run(chromedp.Clear(selector), chromedp.SendKeys(selector, text))
+	c.run(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.querySelector(%q).value = ""`, selector)), chromedp.SendKeys(selector, text))
 }
 
 // shoot writes a picture of the whole page, in both schemes.
@@ -159,7 +159,9 @@ func TestBrowserFirstHour(t *testing.T) {
 	c.fill(`#f-spec-sans-0`, "{EmailAddress}")
 	c.fill(`#f-preview_device`, "ada-laptop")
 	c.run(chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "CN=ada,O=Example Works")]`), chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "ada@example.com")]`))
-	c.run(chromedp.Click(css(`.card summary`)), chromedp.Click(css(`#f-spec-subject`)), chromedp.Click(css(`[data-insert="{Department}"]`)),
+	c.run(chromedp.Click(css(`details.card > summary`)))
+	c.fill(`#f-spec-subject`, "CN=")
+	c.run(chromedp.Click(css(`[data-insert="{Department}"]`)),
 		chromedp.WaitVisible(`//*[@id="preview"]//*[contains(., "{Department} is empty")]`))
 	c.shoot("template-problem", 1280)
 	c.fill(`#f-spec-subject`, "CN={EnrollmentUser},O={Organization}")

@@ -42,7 +42,7 @@ func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) []strip {
 	type day struct{ calm, need int }
 	days := map[string]*[chartDays]day{}
 	var order []string
-	most := 4 // so that a single certificate does not look like a storm
+	most := 2 // so that a single certificate does not look like a storm
 	for _, b := range buckets {
 		if b.Day < 0 || b.Day >= chartDays {
 			continue
