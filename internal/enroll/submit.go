@@ -352,13 +352,10 @@ func checkKeyReuse(tx *store.Tx, ask Ask, user ra.UserID, t *ra.Template, spki s
 	}
 	for _, c := range known {
 		if c.DeviceID != ask.Device || (ask.Device == "" && c.UserID != user) || c.Purpose != ra.PurposeLeaf {
-			return refusal("The key belongs to another device already.", "Make a new key on this device; if nobody copied the old one, two devices made the same: look at their random number generators.")
+			return keyOfAnother()
 		}
 		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
 			return refusal("The key is known to be compromised.", "Make a new key on the device.")
-		}
-		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
-			return refusal("The key was revoked as compromised.", "Make a new key on the device.")
 		}
 		if !t.Spec.ReuseKey && ask.Renews == "" {
 			return refusal("The device has a certificate for this key already.", "Make a new key, renew the certificate, or allow key re-use in the template.")
@@ -367,7 +364,23 @@ func checkKeyReuse(tx *store.Tx, ask Ask, user ra.UserID, t *ra.Template, spki s
 			return refusal("The renewal keeps the old key.", "Make a new key, or allow key re-use in the template.")
 		}
 	}
+	open, _, err := tx.FindRequests(store.RequestFilter{SPKIHash: spki, States: waiting, Page: store.Page{Limit: store.MaxPage}})
+	if err != nil {
+		return err
+	}
+	for _, r := range open {
+		if r.DeviceID != ask.Device || (ask.Device == "" && r.UserID != user) {
+			return keyOfAnother()
+		}
+	}
 	return nil
+}
+
+// waiting lists the states of requests that may still lead to a certificate.
+var waiting = []ra.RequestState{ra.Requested, ra.AwaitingApproval, ra.Approved, ra.Submitted, ra.PendingAtCA}
+
+func keyOfAnother() error {
+	return refusal("The key belongs to another device already.", "Make a new key on this device; if nobody copied the old one, two devices made the same: look at their random number generators.")
 }
 
 // makeKey makes the key pair and its CSR here.

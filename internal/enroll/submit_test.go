@@ -442,3 +442,21 @@ func TestAuthorityIsSwitchedOff(t *testing.T) {
 		}
 	})
 }
+
+// TestKeyOfAnOpenRequest: a key that another device is waiting with is taken
+// already, before there is a certificate.
+func TestKeyOfAnOpenRequest(t *testing.T) {
+	each(t, func(w *world) {
+		spec := wifi()
+		spec.Approvals = 1
+		tpl, k := w.template(w.outer, spec), key(w.t)
+		r := w.submit(w.owner, enroll.Ask{Template: tpl.ID, Device: w.phone.ID, CSR: csr(w.t, k)})
+		if r.State != ra.AwaitingApproval {
+			w.t.Fatalf("state %s", r.State)
+		}
+		_, err := w.Submit(w.t.Context(), w.owner, enroll.Ask{Template: tpl.ID, Device: w.tablet.ID, CSR: csr(w.t, k)})
+		if e := wantError(w.t, err, ra.Invalid); !strings.Contains(e.Message, "another device") {
+			w.t.Errorf("%+v", e)
+		}
+	})
+}

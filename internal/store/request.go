@@ -129,6 +129,7 @@ type RequestFilter struct {
 	Template  ra.TemplateID
 	Device    ra.DeviceID
 	User      ra.UserID
+	SPKIHash  string
 	Text      string // part of the subject, transaction ID or request ID
 	Page
 }
@@ -142,6 +143,7 @@ func (tx *Tx) FindRequests(f RequestFilter) ([]*ra.Request, string, error) {
 	w.equal("template_id", string(f.Template))
 	w.equal("device_id", string(f.Device))
 	w.equal("user_id", string(f.User))
+	w.equal("spki_hash", f.SPKIHash)
 	w.contains(f.Text, "search", "id")
 	return find[ra.Request, requestRow](tx, "requests", w, f.Page, sorting{"": {"id", true}})
 }
