@@ -44,6 +44,8 @@ var picture = map[string][]string{
 		"internal/authority", "internal/lookup", "internal/sceppolicy", "internal/job", "internal/wire/..."},
 	"internal/lifecycle": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal",
 		"internal/authority", "internal/enroll", "internal/job", "internal/wire/..."},
+	"internal/doctor": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/setting", "internal/authority", "internal/enroll",
+		"internal/lifecycle", "internal/sceppolicy"},
 	"internal/scepclient": {"internal/wire/..."},
 	"internal/door/...":   slices.Concat(verbs, []string{"internal/wire/..."}),
 	"internal/api":        slices.Concat(verbs, []string{"internal/api/...", "internal/lookup", "internal/wire/..."}),
@@ -58,7 +60,7 @@ var picture = map[string][]string{
 // verbs is what the edges may call: the capabilities, the nouns' filters in
 // store, and the descriptions of settings.
 var verbs = []string{"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/setting",
-	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/sceppolicy"}
+	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/doctor", "internal/sceppolicy"}
 
 // everyone may speak of the nouns.
 const everyone = "internal/ra"

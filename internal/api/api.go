@@ -27,6 +27,7 @@ import (
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/lifecycle"
@@ -42,11 +43,11 @@ type Server struct {
 	Lifecycle   *lifecycle.Service
 	Signin      *signin.Service
 	Audit       audit.Log
+	Doctor      *doctor.Service
 	DB          *store.DB
 	Now         func() time.Time
 	Log         *slog.Logger
 	Version     string
-	MasterKey   string // path of the master key file, for the doctor; may be empty
 
 	failures limiter
 }

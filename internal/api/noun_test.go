@@ -331,7 +331,7 @@ func TestStatusAndDoctor(t *testing.T) {
 				t.Errorf("doctor: %s is %q", name, seen[name])
 			}
 		}
-		w.server.MasterKey += ".lost"
+		w.server.Doctor.MasterKey += ".lost"
 		w.do(http.StatusOK, post, "/doctor", nil, &h)
 		if h.OK || h.Checks[1].State != "failed" || h.Checks[1].Remedy == "" {
 			t.Errorf("doctor without a master key: %+v", h)

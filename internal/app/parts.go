@@ -6,6 +6,7 @@ import (
 
 	"chancery/internal/api"
 	"chancery/internal/console"
+	"chancery/internal/doctor"
 )
 
 // Version is the program's version; the build may set it.
@@ -15,10 +16,15 @@ var Version = "0.1.0"
 func (a *App) registerPeople(mux *http.ServeMux) {
 	mux.Handle("/api/", a.api().Handler())
 	mux.Handle("/", (&console.Console{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, DB: a.DB, Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
+		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
 }
 
 func (a *App) api() *api.Server {
 	return &api.Server{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, DB: a.DB, Now: time.Now, Log: a.Log, Version: Version, MasterKey: a.Config.MasterKey}
+		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: time.Now, Log: a.Log, Version: Version}
+}
+
+func (a *App) doctor() *doctor.Service {
+	return &doctor.Service{DB: a.DB, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Audit: a.Audit,
+		Now: time.Now, Log: a.Log, MasterKey: a.Config.MasterKey, Data: a.Config.Data}
 }

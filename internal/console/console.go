@@ -5,7 +5,7 @@
 // of visit in a screen_*.go file, with a view of the same subject in view/.
 //
 // Screens hold no rules. They ask a capability (inventory, enroll, lifecycle,
-// authority, signin, audit) with the actor of the visit, and that capability
+// authority, signin, audit, doctor) with the actor of the visit, and that capability
 // decides; the permission in the route table only hides what would be refused.
 // Every page works without script; static/console.js makes some of them nicer.
 // Whatever goes wrong is an *ra.Error shown with its remedy beside the field it
@@ -22,6 +22,7 @@ import (
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/lifecycle"
@@ -37,6 +38,7 @@ type Console struct {
 	Lifecycle   *lifecycle.Service
 	Signin      *signin.Service
 	Audit       audit.Log
+	Doctor      *doctor.Service
 	DB          *store.DB // for the status page only
 	Now         func() time.Time
 	Log         *slog.Logger

@@ -392,7 +392,7 @@ func TestAuditFilterAndVerify(t *testing.T) {
 	}
 	b.get("/audit?since=2999-01-01").want(t, http.StatusOK, "No entry matches")
 	b.post("/audit/verify", nil).want(t, http.StatusOK, "The chain is unbroken")
-	b.get("/status").want(t, http.StatusOK, "Database", "It answers", "Authority Example issuing CA")
+	b.get("/status").want(t, http.StatusOK, "Database", "sqlite answered", "Master key", "Authority Example issuing CA")
 	b.get("/obligations?action=renew").want(t, http.StatusOK, "CN=ada")
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"chancery/internal/access"
-	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -22,7 +21,6 @@ type nowView struct {
 	Recent     []*ra.AuditEntry
 	RecentCert []certificateLine
 	Health     []check
-	Healthy    bool
 	Start      []startStep // what a new installation does first; empty later
 	MayAudit   bool
 	CLI        []string
@@ -71,10 +69,6 @@ func (v *visit) now() error {
 	}
 	if data.Health, err = v.checks(); err != nil {
 		return err
-	}
-	data.Healthy = true
-	for _, c := range data.Health {
-		data.Healthy = data.Healthy && c.State == string(ca.StepOK)
 	}
 	if data.Start, err = v.firstSteps(); err != nil {
 		return err

@@ -118,7 +118,7 @@ func TestTooMuchIsRefused(t *testing.T) {
 }
 
 func FuzzLocal(f *testing.F) {
-	for _, s := range []string{"/a?b=c", "//x", `/\x`, "https://x", "/%2f/x", "/\t/x", "/a b", "%2f"} {
+	for _, s := range []string{"/a?b=c", "//x", `/\x`, "https://x", "/%2f/x", "/\t/x", "/a b", "%2f", "/%2f ", "/%5cx", "/?//x"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

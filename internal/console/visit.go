@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 
 	"chancery/internal/access"
@@ -133,7 +134,9 @@ func local(to string) string {
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.Contains(to, `\`) {
 		return "/"
 	}
-	return u.RequestURI()
+	// The path is written anew and tidied: an escaped slash or blank must not
+	// become a second slash, which would begin another host.
+	return (&url.URL{Path: path.Clean("/" + u.Path), RawQuery: u.RawQuery}).String()
 }
 
 // nowhere answers addresses that no route has.

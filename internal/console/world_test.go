@@ -23,6 +23,7 @@ import (
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
 	"chancery/internal/ca/scripted"
+	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
@@ -97,7 +98,8 @@ func newWorld(t testing.TB) *world {
 	db, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"), w.clock)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
-	box, err := seal.Create(filepath.Join(t.TempDir(), "master.key"))
+	key := filepath.Join(t.TempDir(), "master.key")
+	box, err := seal.Create(key)
 	must(t, err)
 	queue, err := job.Open(ctx, db, job.Options{Log: log})
 	must(t, err)
@@ -112,7 +114,8 @@ func newWorld(t testing.TB) *world {
 	enrolment.Handle()
 	life.Handle()
 	w.c = &Console{Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
-		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test"}
+		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
+		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: w.clock, Log: log, MasterKey: key, Data: filepath.Dir(key)}}
 	w.site = w.c.site()
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.site.handler}}
 	server.Start()

@@ -1,0 +1,135 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"chancery/internal/ca"
+	"chancery/internal/ra"
+	"chancery/internal/store"
+)
+
+// How the tests of authorities are bounded: a few at once, and each within a
+// time that leaves room for the others.
+const (
+	testsAtOnce = 4
+	testWithin  = time.Minute
+)
+
+// authorities looks at everything the actor may see of authorities: how they
+// are doing, and what of theirs ends.
+func (x *examination) authorities() {
+	list, err := every(func(p store.Page) ([]*ra.Authority, string, error) {
+		return x.Authorities.Find(x.ctx, x.actor, store.AuthorityFilter{Page: p})
+	})
+	if err != nil {
+		x.broken("authorities", "", err)
+		return
+	}
+	x.revocationLists(list)
+	x.signingCertificates(list)
+	x.ownCertificates(list)
+	if len(list) == 0 {
+		x.say("authorities", ca.StepWarning, "There is no authority.", "Define one: chancery authority add embedded --name NAME --group GROUP.")
+	}
+	found := make([]Finding, len(list))
+	free := make(chan struct{}, testsAtOnce)
+	var tests sync.WaitGroup
+	for i, a := range list {
+		free <- struct{}{}
+		tests.Go(func() {
+			defer func() { <-free }()
+			found[i] = x.authority(a)
+		})
+	}
+	tests.Wait()
+	x.found = append(x.found, found...)
+}
+
+// authority is how one authority is doing. It is called by several goroutines
+// and adds nothing itself.
+func (x *examination) authority(a *ra.Authority) Finding {
+	f := Finding{Name: "authority " + a.Name, Object: string(a.ID)}
+	if a.Disabled {
+		f.State, f.Detail = ca.StepSkipped, "It is switched off."
+		return f
+	}
+	if !x.thorough {
+		return x.known(f, a.ID)
+	}
+	if f = x.test(f, a.ID); f.State == ca.StepOK {
+		if known := x.known(f, a.ID); known.State != ca.StepOK {
+			return known
+		}
+	}
+	return f
+}
+
+// known tells what shows without asking the authority: whether its settings
+// open, whether anything of it is late, how the last attempts went.
+func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
+	if _, err := x.Authorities.Open(x.ctx, id); err != nil {
+		return x.failure(f.Name, f.Object, err)
+	}
+	late, next, err := x.Lifecycle.FindObligations(x.ctx, x.actor, store.ObligationFilter{Authority: id, LateOnly: true, Page: store.Page{Limit: 100}})
+	if err != nil {
+		return x.failure(f.Name, f.Object, err)
+	}
+	waiting, _, err := x.Lifecycle.FindObligations(x.ctx, x.actor, store.ObligationFilter{Authority: id, Page: store.Page{Limit: 100}})
+	if err != nil {
+		return x.failure(f.Name, f.Object, err)
+	}
+	f.State, f.Detail = ca.StepOK, "Nothing is late."
+	if len(late) > 0 {
+		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is", "things are")+" late."
+	}
+	for _, o := range append(late, waiting...) {
+		if o.LastError != "" {
+			f.State = ca.StepWarning
+			f.Detail += " The last attempt failed: " + o.LastError
+			break
+		}
+	}
+	if f.State != ca.StepOK {
+		f.Remedy = "Test the authority: each step says what to do when it fails."
+	}
+	return f
+}
+
+// test gives the first failed step of an authority's test, or the first
+// warning when none failed.
+func (x *examination) test(f Finding, id ra.AuthorityID) Finding {
+	ctx, cancel := context.WithTimeout(x.ctx, testWithin)
+	defer cancel()
+	f.State, f.Detail = ca.StepOK, "Every step of its test passed."
+	err := x.Authorities.Test(ctx, x.actor, id, func(step ca.Step) {
+		worse := step.State == ca.StepFailed && f.State != ca.StepFailed || step.State == ca.StepWarning && f.State == ca.StepOK
+		if worse {
+			f.State, f.Detail, f.Remedy = step.State, step.Name+": "+step.Detail, step.Remedy
+		}
+	})
+	switch {
+	case err == nil:
+		return f
+	case ctx.Err() != nil: // a step that failed for it says more
+		if f.State != ca.StepFailed {
+			f.State, f.Detail, f.Remedy = ca.StepFailed, fmt.Sprintf("Its test did not end within %s.", testWithin), "Look at the way to it, and at the load there."
+		}
+		return f
+	}
+	return x.failure(f.Name, f.Object, err)
+}
+
+// number gives "1 thing is", "7 things are" or, where a page has a next one,
+// "more than 100 things are".
+func number(n int, next, one, many string) string {
+	switch {
+	case next != "":
+		return fmt.Sprintf("More than %d %s", n, many)
+	case n == 1:
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
