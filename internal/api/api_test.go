@@ -65,7 +65,7 @@ func newWorld(t *testing.T, database string) *world {
 	w.server = &Server{Inventory: &inventory.Service{DB: db, Now: time.Now, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
 		Signin: &signin.Service{DB: db, Now: time.Now, Log: log, PublicURL: "http://console.example.test"}, Audit: audit.Log{DB: db}, DB: db, Now: time.Now,
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: time.Now, Log: log, MasterKey: key, Data: filepath.Dir(key)},
-		Log: log, Version: "test"}
+		Log:    log, Version: "test"}
 	ts := httptest.NewServer(w.server.Handler())
 	t.Cleanup(ts.Close)
 	w.url = ts.URL

@@ -85,7 +85,7 @@ func (p *Program) endpoints() *cobra.Command {
 		return s.say(e, "Changed SCEP endpoint %s.", e.Name)
 	})
 	refill = p.endpointFlags(update)
-	return noun("endpoint", "SCEP endpoints: where devices enrol", list, display, create, update,
+	return noun("endpoint", "SCEP endpoints: where devices enrol", list, display, create, update, p.enrolAsDevice(),
 		p.delete("delete ENDPOINT", "Close a SCEP endpoint and void its challenges", "SCEP endpoint", (*session).endpointID, func(s *session, id string) error { return s.c.DeleteEndpoint(s.ctx, id) }))
 }
 

@@ -73,26 +73,39 @@ func (s *session) oldPair(id, path string) (*x509.Certificate, crypto.Signer, er
 	if err != nil {
 		return nil, nil, err
 	}
-	wrong := func(why string, cause error) error {
-		return ra.Errorf(ra.Invalid, "The key file %s %s.", path, why).WithField("key").WithRemedy("Name the PEM file with the private key of this certificate.").WithCause(cause)
+	key, err := readKey(path)
+	if err != nil {
+		return nil, nil, err
 	}
+	if public, can := old.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !can || !public.Equal(key.Public()) {
+		return nil, nil, wrongKey(path, "belongs to another certificate", nil)
+	}
+	return old, key, nil
+}
+
+func wrongKey(path, why string, cause error) error {
+	return ra.Errorf(ra.Invalid, "The key file %s %s.", path, why).WithField("key").WithRemedy("Name the PEM file with the private key of this certificate.").WithCause(cause)
+}
+
+// readKey reads a PKCS#8 private key in PEM.
+func readKey(path string) (crypto.Signer, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, wrong("cannot be read", err)
+		return nil, wrongKey(path, "cannot be read", err)
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PRIVATE KEY" {
-		return nil, nil, wrong("holds no PKCS#8 private key", nil)
+		return nil, wrongKey(path, "holds no PKCS#8 private key", nil)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, nil, wrong("holds no private key that can be used", err)
+		return nil, wrongKey(path, "holds no private key that can be used", err)
 	}
 	key, ok := parsed.(crypto.Signer)
-	if public, can := old.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !can || !public.Equal(key.Public()) {
-		return nil, nil, wrong("belongs to another certificate", nil)
+	if !ok {
+		return nil, wrongKey(path, "holds a key that cannot sign", nil)
 	}
-	return old, key, nil
+	return key, nil
 }
 
 // scepURL finds the address the certificate was enrolled at.
@@ -124,21 +137,27 @@ func (s *session) renewOverSCEP(url string, old *x509.Certificate, key crypto.Si
 	if err != nil {
 		return nil, nil, err
 	}
+	renewed, err := s.askSCEP(url, scepclient.Order{CSR: csr, Key: fresh, Old: old, Sign: key})
+	return fresh, renewed, err
+}
+
+// askSCEP enrols or renews over SCEP and waits a while for a pending answer.
+func (s *session) askSCEP(url string, order scepclient.Order) (*x509.Certificate, error) {
 	client := &scepclient.Client{URL: url, HTTP: s.c.HTTP, Now: s.Now, Poll: 2 * time.Second, Patience: patience}
 	ctx, cancel := context.WithTimeout(s.ctx, patience+30*time.Second)
 	defer cancel()
 	server, err := client.Ask(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	out, err := client.Enrol(ctx, server, scepclient.Order{CSR: csr, Key: fresh, Old: old, Sign: key})
+	out, err := client.Enrol(ctx, server, order)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if out.Pending {
-		return nil, nil, ra.Errorf(ra.Unreachable, "The renewal waits for somebody or something.").WithRemedy("See chancery request list; run this again when it is issued.")
+		return nil, ra.Errorf(ra.Unreachable, "The request waits for somebody or something.").WithRemedy("See chancery request list; run this again when it is issued.")
 	}
-	return fresh, out.Certificate, nil
+	return out.Certificate, nil
 }
 
 // replacePair writes key and certificate beside the old ones and changes places

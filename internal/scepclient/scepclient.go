@@ -102,7 +102,8 @@ func (c *Client) Enrol(ctx context.Context, s *Server, o Order) (*Outcome, error
 	if err != nil {
 		return nil, err
 	}
-	request := scepmsg.Request{Type: scepmsg.PKCSReq, Content: scepmsg.Content{CSR: o.CSR}, Key: o.Key, RA: s.RA, Cipher: s.Caps.Cipher(), Digest: s.Caps.Digest(), SigningTime: c.Now()}
+	request := scepmsg.Request{Type: scepmsg.PKCSReq, Content: scepmsg.Content{CSR: o.CSR}, Key: o.Key, RA: s.RA, Cipher: s.Caps.Cipher(), Digest: s.Caps.Digest(), SigningTime: c.Now(),
+		TransactionID: transaction(csr)}
 	if o.Old != nil {
 		if s.Caps.Renewal {
 			request.Type = scepmsg.RenewalReq
@@ -142,6 +143,13 @@ func (c *Client) Enrol(ctx context.Context, s *Server, o Order) (*Outcome, error
 		request.Type, request.TransactionID = scepmsg.CertPoll, sent.TransactionID
 		request.Content = scepmsg.Content{Poll: scepmsg.IssuerAndSubject{RawIssuer: s.RA.RawIssuer, RawSubject: csr.RawSubject}}
 	}
+}
+
+// transaction names the exchange after the key, as most clients do: asking
+// again with the same key is the same transaction to the server, so an answer
+// that was lost or pending is given then.
+func transaction(csr *pkixmsg.CSR) string {
+	return strings.ToUpper(hex.EncodeToString(csr.SPKIHash[:]))
 }
 
 // exchange sends one message and reads its answer.
