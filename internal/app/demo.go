@@ -79,27 +79,39 @@ func (d *demo) templatesOf(authority ra.AuthorityID) []enroll.TemplateInput {
 	}
 }
 
-// build makes what is missing.
-func (d *demo) build(ctx context.Context, organization *ra.Group, authority ra.AuthorityID) error {
-	d.groups, d.users, d.devices, d.templates = map[string]ra.GroupID{}, map[string]ra.UserID{}, map[string]*ra.Device{}, map[string]ra.TemplateID{}
-	if organization.Settings.Organization == "" {
-		name, country, realm, domain := "Example Works", "DE", "CORP.EXAMPLE.ORG", "example.org"
-		if _, err := d.app.Inventory.UpdateGroup(ctx, d.actor, organization.ID, inventory.GroupInput{Organization: &name, Country: &country, Realm: &realm, EmailDomain: &domain}); err != nil {
-			return err
-		}
-	}
-	for _, step := range []func(context.Context, ra.GroupID) error{d.makeGroups, d.makeUsers, d.makeDevices} {
-		if err := step(ctx, organization.ID); err != nil {
-			return err
-		}
-	}
-	if err := d.makeTemplates(ctx, organization.ID, authority); err != nil {
-		return err
-	}
-	return d.makeEndpoint(ctx, organization.ID)
+// demoStep makes one sort of thing; line is the command line that makes one.
+type demoStep struct {
+	what, line string
+	make       func(context.Context) error
 }
 
-func (d *demo) makeGroups(ctx context.Context, root ra.GroupID) error {
+// steps is how the demonstration is built, in order.
+func (d *demo) steps(organization *ra.Group, authority ra.AuthorityID) []demoStep {
+	d.groups, d.users, d.devices, d.templates = map[string]ra.GroupID{}, map[string]ra.UserID{}, map[string]*ra.Device{}, map[string]ra.TemplateID{}
+	root := organization.ID
+	user, device := demoUsers[0], demoDevices[0]
+	return []demoStep{
+		{fmt.Sprintf("organization %q with 2 groups", organization.Name), fmt.Sprintf("group create Berlin --parent %q", organization.Name),
+			func(ctx context.Context) error { return d.makeGroups(ctx, organization) }},
+		{fmt.Sprintf("%d users with mail address, UPN and SID", len(demoUsers)), fmt.Sprintf("user create %s --group Berlin --email %s@example.org", user.name, user.name),
+			func(ctx context.Context) error { return d.makeUsers(ctx) }},
+		{fmt.Sprintf("%d devices, one of each platform", len(demoDevices)), fmt.Sprintf("device create %s --platform %s --group Berlin --user %s --name %s", device.platformID, device.platform, device.user, device.name),
+			func(ctx context.Context) error { return d.makeDevices(ctx, root) }},
+		{fmt.Sprintf("%d templates", len(d.templatesOf(authority))), "template create -f template.yaml",
+			func(ctx context.Context) error { return d.makeTemplates(ctx, root, authority) }},
+		{"SCEP endpoint " + demoEndpoint, fmt.Sprintf("endpoint create %s --template %q", demoEndpoint, demoDeviceTemplate),
+			func(ctx context.Context) error { return d.makeEndpoint(ctx, root) }},
+	}
+}
+
+func (d *demo) makeGroups(ctx context.Context, organization *ra.Group) error {
+	root := organization.ID
+	if organization.Settings.Organization == "" {
+		name, country, realm, domain := "Example Works", "DE", "CORP.EXAMPLE.ORG", "example.org"
+		if _, err := d.app.Inventory.UpdateGroup(ctx, d.actor, root, inventory.GroupInput{Organization: &name, Country: &country, Realm: &realm, EmailDomain: &domain}); err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"Berlin", "Vienna"} {
 		var found *ra.Group
 		err := d.app.DB.Read(ctx, func(tx *store.Tx) (err error) {
@@ -118,7 +130,7 @@ func (d *demo) makeGroups(ctx context.Context, root ra.GroupID) error {
 	return nil
 }
 
-func (d *demo) makeUsers(ctx context.Context, _ ra.GroupID) error {
+func (d *demo) makeUsers(ctx context.Context) error {
 	for _, u := range demoUsers {
 		group := d.groups[u.group]
 		var found *ra.User

@@ -81,6 +81,12 @@ func (q *quickstart) step(took time.Duration, format string, args ...any) {
 	q.say("  %7s  %s", round(took), fmt.Sprintf(format, args...))
 }
 
+// did is step with the command line that does the same.
+func (q *quickstart) did(took time.Duration, line, format string, args ...any) {
+	q.step(took, format, args...)
+	q.say("           %s", q.cli(line))
+}
+
 func round(d time.Duration) string { return d.Round(time.Millisecond).String() }
 
 // cli is the command line that does the same.
@@ -101,23 +107,21 @@ func timed(f func() error) (time.Duration, error) {
 func (q *quickstart) run(ctx context.Context) error {
 	q.step(time.Since(q.began), "server on %s, database and embedded CA ready", q.app.Config.PublicURL)
 	d := &demo{app: q.app, actor: localActor()}
-	var root *ra.Group
-	var ca *ra.Authority
-	took, err := timed(func() (err error) {
-		if root, ca, err = q.home(ctx); err != nil {
-			return err
-		}
-		return d.build(ctx, root, ca.ID)
-	})
+	root, ca, err := q.home(ctx)
 	if err != nil {
 		return err
 	}
-	if d.made == 0 {
-		q.step(took, "demonstration organization %q is there already", root.Name)
-	} else {
-		q.step(took, "demonstration organization %q: %d groups, %d users, %d devices, %d templates", root.Name, len(d.groups)+1, len(d.users), len(d.devices), len(d.templates))
+	for _, step := range d.steps(root, ca.ID) {
+		before := d.made
+		took, err := timed(func() error { return step.make(ctx) })
+		if err != nil {
+			return err
+		}
+		if d.made == before {
+			step.what += " (there already)"
+		}
+		q.did(took, step.line, "%s", step.what)
 	}
-	q.say("           %s", q.cli("group list")+"   ·   "+q.cli("device list")+"   ·   "+q.cli("template list"))
 	cert, err := q.device(ctx, d)
 	if err != nil {
 		return err
@@ -167,8 +171,7 @@ func (q *quickstart) device(ctx context.Context, d *demo) (*x509.Certificate, er
 	if err != nil {
 		return nil, err
 	}
-	q.step(took, "one-time challenge for device %s", device.Name)
-	q.say("           %s", q.cli("challenge create --endpoint "+d.endpoint.Name+" --device "+device.Name))
+	q.did(took, "challenge create --endpoint "+d.endpoint.Name+" --device "+device.Name, "one-time challenge for device %s", device.Name)
 	key, cert, err := q.enrol(ctx, d, device, text)
 	if err != nil {
 		return nil, err
@@ -211,7 +214,7 @@ func (q *quickstart) enrol(ctx context.Context, d *demo, device *ra.Device, chal
 	if out.Pending {
 		return nil, nil, ra.Errorf(ra.Unreachable, "The certificate is still pending.").WithRemedy("Look at it with %s.", q.cli("request list"))
 	}
-	q.step(took, "SCEP PKCSReq: SUCCESS, certificate issued")
+	q.did(took, "endpoint enrol "+d.endpoint.Name+" --challenge-file challenge.txt --key key.pem --cert cert.pem", "SCEP PKCSReq: SUCCESS, certificate issued")
 	return key, out.Certificate, nil
 }
 

@@ -83,7 +83,7 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 	}
 	f.State, f.Detail = ca.StepOK, "Nothing is late."
 	if len(late) > 0 {
-		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is", "things are")+" late."
+		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is late.", "things are late.")
 	}
 	for _, o := range append(late, waiting...) {
 		if o.LastError != "" {
@@ -122,8 +122,8 @@ func (x *examination) test(f Finding, id ra.AuthorityID) Finding {
 	return x.failure(f.Name, f.Object, err)
 }
 
-// number gives "1 thing is", "7 things are" or, where a page has a next one,
-// "more than 100 things are".
+// number counts in words: "1 thing", "7 things" or, where a page has a next
+// one, "More than 100 things".
 func number(n int, next, one, many string) string {
 	switch {
 	case next != "":

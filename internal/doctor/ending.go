@@ -148,7 +148,7 @@ func (x *examination) obligations() {
 	case err != nil:
 		x.broken(Obligations, "", err)
 	case len(late) > 0:
-		x.say(Obligations, ca.StepFailed, fmt.Sprintf("%s past their deadline, first: %s %s.", number(len(late), next, "thing is", "things are"), late[0].Kind, late[0].ID),
+		x.say(Obligations, ca.StepFailed, fmt.Sprintf("%s, first: %s %s.", number(len(late), next, "thing is past its deadline", "things are past their deadlines"), late[0].Kind, late[0].ID),
 			"Look at chancery obligation list --late; each says why it did not go on.")
 	default:
 		x.say(Obligations, ca.StepOK, "Nothing is late.", "")
