@@ -143,7 +143,10 @@ func (c *chrome) noOverflow(path string, width int64) {
 // password, define a template with the preview beside it, ask for a certificate
 // whose key is made here, and take the key.
 func TestBrowserFirstHour(t *testing.T) {
-	w := newWorld(t)
+	testpeer.EachDatabase(t, func(t *testing.T, _, database string) { firstHour(t, newWorldOn(t, database)) })
+}
+
+func firstHour(t *testing.T, w *world) {
 	w.fill()
 	c := newChrome(t, w)
 	c.signIn(w.owner)

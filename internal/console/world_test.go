@@ -92,10 +92,16 @@ func (w *world) set(now time.Time) {
 // newWorld makes a console whose clock stands at the real time in the end.
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"))
+}
+
+// newWorldOn is newWorld on a database of the caller's.
+func newWorldOn(t testing.TB, database string) *world {
+	t.Helper()
 	ctx := context.Background()
 	w := &world{t: t, log: &lockedBuffer{}, ids: map[string]string{}, now: time.Now().UTC()}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	db, err := store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"), w.clock)
+	db, err := store.Open(ctx, database, w.clock)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
 	key := filepath.Join(t.TempDir(), "master.key")

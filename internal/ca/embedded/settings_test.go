@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -460,28 +459,5 @@ func TestKeyInFile(t *testing.T) {
 	sub.issue(sub.order("req_1", pkixmsg.P256))
 	if sub.settings.Key.IsSet() || sub.settings.PendingKey.IsSet() {
 		t.Error("the key of the file was taken into the settings")
-	}
-}
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// TestPage keeps the page of the settings.
-func TestPage(t *testing.T) {
-	got := setting.Markdown(embedded.Kind().New(), "Embedded CA")
-	file := filepath.Join("testdata", "settings.md")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the settings and %s differ; run the test with -update and read the difference:\n%s", file, got)
 	}
 }
