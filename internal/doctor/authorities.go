@@ -59,7 +59,7 @@ func (x *examination) authority(a *ra.Authority) Finding {
 	if !x.thorough {
 		return x.known(f, a.ID)
 	}
-	if f = x.test(f, a.ID); f.State == ca.StepOK {
+	if f = x.test(f, a.ID, testWithin); f.State == ca.StepOK {
 		if known := x.known(f, a.ID); known.State != ca.StepOK {
 			return known
 		}
@@ -99,9 +99,9 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 }
 
 // test gives the first failed step of an authority's test, or the first
-// warning when none failed.
-func (x *examination) test(f Finding, id ra.AuthorityID) Finding {
-	ctx, cancel := context.WithTimeout(x.ctx, testWithin)
+// warning when none failed. It ends within a time.
+func (x *examination) test(f Finding, id ra.AuthorityID, within time.Duration) Finding {
+	ctx, cancel := context.WithTimeout(x.ctx, within)
 	defer cancel()
 	f.State, f.Detail = ca.StepOK, "Every step of its test passed."
 	err := x.Authorities.Test(ctx, x.actor, id, func(step ca.Step) {
@@ -115,7 +115,7 @@ func (x *examination) test(f Finding, id ra.AuthorityID) Finding {
 		return f
 	case ctx.Err() != nil: // a step that failed for it says more
 		if f.State != ca.StepFailed {
-			f.State, f.Detail, f.Remedy = ca.StepFailed, fmt.Sprintf("Its test did not end within %s.", testWithin), "Look at the way to it, and at the load there."
+			f.State, f.Detail, f.Remedy = ca.StepFailed, fmt.Sprintf("Its test did not end within %s.", within), "Look at the way to it, and at the load there."
 		}
 		return f
 	}

@@ -195,7 +195,7 @@ func TestAuthorities(t *testing.T) {
 		// Known without a test: what cannot be opened, and what went wrong last.
 		change(w.outer, authority.Input{Settings: []byte(scripted.SettingsJSON)})
 		want(t, w.glance(w.owner), "authority Outer CA", ca.StepOK, "")
-		w.script.Plan(scripted.TimeOut)
+		w.script.Plan(scripted.CutBefore)
 		if r := w.issue(w.outer); r.LastError == "" {
 			t.Fatalf("the request went on: %+v", r)
 		}
@@ -204,6 +204,17 @@ func TestAuthorities(t *testing.T) {
 		w.execute("UPDATE authorities SET settings = 'x', updated_at = updated_at + 1")
 		want(t, w.glance(w.owner), "authority Inner CA", ca.StepFailed, "")
 		want(t, w.examine(), "authority Inner CA", ca.StepFailed, "")
+	})
+}
+
+// TestMute: an authority that does not answer takes only its own time, and is
+// told as what it is.
+func TestMute(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		a := w.authority("mute", "Mute CA", scripted.SettingsJSON, w.acme)
+		x := &examination{Service: w.Service, ctx: context.Background(), actor: w.owner}
+		f := x.test(Finding{Name: "authority Mute CA"}, a.ID, 50*time.Millisecond)
+		want(t, []Finding{f}, "authority Mute CA", ca.StepFailed, "did not end within 50ms")
 	})
 }
 

@@ -78,7 +78,7 @@ func newWorld(t *testing.T, address string) *world {
 	box := must(seal.Create(key))(t)
 	queue := must(job.Open(ctx, db, job.Options{Log: slog.New(slog.DiscardHandler)}))(t)
 	w.script = must(scripted.New(w.now))(t)
-	authorities := &authority.Service{DB: db, Box: box, Kinds: []ca.Kind{embedded.Kind(), w.script.Kind()}, Now: w.now, Log: log, PublicURL: "http://pki.example.test"}
+	authorities := &authority.Service{DB: db, Box: box, Kinds: []ca.Kind{embedded.Kind(), w.script.Kind(), muteKind(w.script.Kind())}, Now: w.now, Log: log, PublicURL: "http://pki.example.test"}
 	enrolment := &enroll.Service{DB: db, Box: box, Authorities: authorities, Queue: queue, Now: w.now, Log: log}
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.now, Log: log}
 	enrolment.Handle()
@@ -99,6 +99,27 @@ func actor(name string, role ra.Role, group *ra.Group) ra.Actor {
 		g.Group, g.Path = group.ID, group.Path
 	}
 	return ra.Actor{Kind: ra.ActorAdmin, ID: "adm_" + name, Name: name, Via: "api", Grants: []ra.Grant{g}}
+}
+
+// muteKind is a kind of authority whose test gets no answer.
+func muteKind(k ca.Kind) ca.Kind {
+	made := k.New
+	k.ID, k.New = "mute", func() ca.Settings { return &mute{made()} }
+	return k
+}
+
+type mute struct{ ca.Settings }
+
+func (m *mute) Connect(ctx context.Context, env ca.Env) (ca.Connector, error) {
+	c, err := m.Settings.Connect(ctx, env)
+	return muteConnector{c}, err
+}
+
+type muteConnector struct{ ca.Connector }
+
+func (muteConnector) Check(ctx context.Context, report func(ca.Step)) {
+	report(ca.Step{Name: "Line", State: ca.StepOK})
+	<-ctx.Done()
 }
 
 func (w *world) group(name string) *ra.Group {
