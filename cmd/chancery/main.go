@@ -45,7 +45,7 @@ func run(args []string) int {
 			return a.Close(ending)
 		},
 		Quickstart: func(ctx context.Context, exit bool) error {
-			return app.Quickstart(ctx, app.QuickstartOptions{Config: *cfg, Exit: exit, Out: os.Stdout})
+			return app.Quickstart(ctx, app.QuickstartOptions{Config: *cfg, Exit: exit, Program: os.Args[0], Out: os.Stdout})
 		},
 		Local: func(ctx context.Context) (*http.Client, string, func() error, error) {
 			quiet := *cfg

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -24,9 +25,10 @@ import (
 
 // QuickstartOptions says how the quick start runs.
 type QuickstartOptions struct {
-	Config Config
-	Exit   bool // end after the certificate instead of leaving the console up
-	Out    io.Writer
+	Config  Config
+	Exit    bool   // end after the certificate instead of leaving the console up
+	Program string // how the command lines that are shown begin; empty: chancery
+	Out     io.Writer
 }
 
 // Quickstart starts the real server, makes a demonstration organization, lets
@@ -34,7 +36,7 @@ type QuickstartOptions struct {
 // Running it again on the same data changes nothing that is there already. It
 // ends with the context, or after the certificate when Exit is set.
 func Quickstart(ctx context.Context, o QuickstartOptions) error {
-	q := &quickstart{out: o.Out, began: time.Now(), data: o.Config.Data}
+	q := &quickstart{out: o.Out, began: time.Now(), data: o.Config.Data, program: cmp.Or(o.Program, "chancery")}
 	if q.data == "" {
 		q.data = DefaultData
 	}
@@ -72,6 +74,8 @@ type quickstart struct {
 	began time.Time
 	last  time.Time
 	data  string
+
+	program string
 }
 
 func (q *quickstart) say(format string, args ...any) { fmt.Fprintf(q.out, format+"\n", args...) }
@@ -92,9 +96,9 @@ func round(d time.Duration) string { return d.Round(time.Millisecond).String() }
 // cli is the command line that does the same.
 func (q *quickstart) cli(args string) string {
 	if q.data == DefaultData {
-		return "chancery " + args
+		return q.program + " " + args
 	}
-	return "chancery --data " + q.data + " " + args
+	return q.program + " --data " + q.data + " " + args
 }
 
 // timed runs f and gives how long it took.
