@@ -262,7 +262,7 @@ func TestOptionsOfAnAuthority(t *testing.T) {
 	b.done("/templates/new", form)
 	b.post(made.to+"/test", nil).want(t, http.StatusOK, "Test of the connection", "OK")
 	b.post(made.to+"/csr", nil).want(t, http.StatusUnprocessableEntity, "is not made here")
-	b.done(made.to+"/edit", url.Values{"name": {"Scripted"}, "group_id": {w.ids["groups"]}, "disabled": {"true"}, "settings.server": {"https://ca.example.test"}}).want(t, http.StatusOK, "Switched off")
+	b.done(made.to+"/edit", url.Values{"name": {"Scripted"}, "group_id": {w.ids["groups"]}, "disabled": {"true"}, "settings.server": {"https://ca.example.test"}}).want(t, http.StatusOK, "It is switched off")
 }
 
 func TestSubordinateAuthority(t *testing.T) {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"strings"
 
 	"chancery/internal/access"
 	"chancery/internal/ca"
@@ -53,9 +54,7 @@ func (v *visit) authorities() error {
 		if k, err := v.Authorities.Kind(a.Kind); err == nil {
 			line.KindTitle = k.Title
 		}
-		if line.Health, err = v.health(a); err != nil {
-			return err
-		}
+		line.Health = v.health(a)
 		counts, err := v.Lifecycle.CountCertificates(v.ctx(), v.actor, store.CertificateFilter{Authority: a.ID, States: []ra.CertificateState{ra.Valid}})
 		if err != nil {
 			return err
@@ -87,38 +86,11 @@ func (v *visit) kinds() []kindLine {
 	return out
 }
 
-// health looks at what is known: is it switched on, does it open, is anything
-// late, did the last attempts fail.
-func (v *visit) health(a *ra.Authority) (health, error) {
-	if a.Disabled {
-		return health{"disabled", "Switched off."}, nil
+// health is what the doctor sees at a glance.
+func (v *visit) health(a *ra.Authority) health {
+	f := v.Doctor.Authority(v.ctx(), v.actor, a)
+	if f.State == ca.StepSkipped {
+		return health{"disabled", f.Detail}
 	}
-	if _, err := v.Authorities.Open(v.ctx(), a.ID); err != nil {
-		e := ra.AsError(err)
-		return health{string(ca.StepFailed), e.Message + " " + e.Remedy}, nil
-	}
-	late, next, err := v.Lifecycle.FindObligations(v.ctx(), v.actor, store.ObligationFilter{Authority: a.ID, LateOnly: true, Page: store.Page{Limit: 100}})
-	if err != nil {
-		return health{}, err
-	}
-	if len(late) > 0 {
-		text := plural(len(late), "obligation") + " late."
-		if next != "" {
-			text = "More than " + text
-		}
-		if last := late[0].LastError; last != "" {
-			text += " " + last
-		}
-		return health{string(ca.StepWarning), text}, nil
-	}
-	waiting, _, err := v.Lifecycle.FindObligations(v.ctx(), v.actor, store.ObligationFilter{Authority: a.ID, Page: store.Page{Limit: 100}})
-	if err != nil {
-		return health{}, err
-	}
-	for _, o := range waiting {
-		if o.LastError != "" {
-			return health{string(ca.StepWarning), "The last attempt failed: " + o.LastError}, nil
-		}
-	}
-	return health{string(ca.StepOK), "Nothing is late."}, nil
+	return health{string(f.State), strings.TrimSpace(f.Detail + " " + f.Remedy)}
 }

@@ -64,9 +64,7 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	}
 	data := authorityView{Authority: a, KindTitle: a.Kind, Group: v.groupLink(a.GroupID), MayEdit: v.may(access.EditAuthorities, a.GroupID), Trouble: v.trouble(wrong),
 		CLI: []string{"chancery authority show " + string(a.ID), "chancery authority test " + string(a.ID)}}
-	if data.Health, err = v.health(a); err != nil {
-		return err
-	}
+	data.Health = v.health(a)
 	if data.Events, err = v.Audit.About(v.ctx(), string(a.ID), 20); err != nil {
 		return err
 	}

@@ -66,6 +66,13 @@ func (s *Service) Glance(ctx context.Context, actor ra.Actor) ([]Finding, error)
 	return x.all(access.Check(actor, access.EditAuthorities, "") == nil)
 }
 
+// Authority tells of one authority what Glance does. The caller has checked
+// that the actor may see it.
+func (s *Service) Authority(ctx context.Context, actor ra.Actor, a *ra.Authority) Finding {
+	x := &examination{Service: s, ctx: ctx, actor: actor}
+	return x.authority(a)
+}
+
 // Examine is Glance with the test of every authority and of the audit log. The
 // actor must be allowed to edit the authorities of the whole installation.
 func (s *Service) Examine(ctx context.Context, actor ra.Actor) ([]Finding, error) {
