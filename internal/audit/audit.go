@@ -67,7 +67,6 @@ const (
 	TokenCreated         = "token.created"
 	TokenDeleted         = "token.deleted"
 	LinkCreated          = "link.created"
-	ServerStarted        = "server.started"
 	InstallationPrepared = "installation.prepared"
 )
 

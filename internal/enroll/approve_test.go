@@ -259,3 +259,23 @@ func TestWhatGroupsLend(t *testing.T) {
 		}
 	})
 }
+
+// TestAskAgainAfterNobodyDecided: a request nobody decided about in time frees
+// its idempotency key, so the same ask is a new request.
+func TestAskAgainAfterNobodyDecided(t *testing.T) {
+	each(t, func(w *world) {
+		tpl := w.guarded(1)
+		ask := enroll.Ask{Template: tpl.ID, Device: w.phone.ID, Door: "api", Key: "again"}
+		first := w.submit(w.owner, ask)
+		w.clock.Advance(25 * time.Hour)
+		if err := w.Plan(w.t.Context(), enroll.PlanJob{}); err != nil {
+			w.t.Fatal(err)
+		}
+		if r := w.request(first.ID); r.State != ra.Cancelled {
+			w.t.Fatalf("after the deadline: %s", r.State)
+		}
+		if second := w.submit(w.owner, ask); second.ID == first.ID || second.State != ra.AwaitingApproval {
+			w.t.Errorf("asked again: %s, %s", second.ID, second.State)
+		}
+	})
+}

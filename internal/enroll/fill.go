@@ -19,20 +19,19 @@ import (
 // Fill is a template filled for one device or user: everything a certificate
 // will say besides its key. It is stored with the request as JSON.
 type Fill struct {
-	Subject     string                `json:"subject"` // RFC 4514
-	SANs        []pkixmsg.GeneralName `json:"sans,omitempty"`
-	SID         string                `json:"sid,omitempty"`
-	KeyType     string                `json:"key_type"`
-	KeyPlace    ra.KeyPlace           `json:"key_place"`
-	Usage       string                `json:"usage"`
-	EKUs        []string              `json:"ekus,omitempty"`
-	Validity    ra.Days               `json:"validity_days,omitempty"`
-	Holder      string                `json:"holder"`
-	RequestedBy string                `json:"requested_by,omitempty"`
-	Fields      map[string]string     `json:"fields,omitempty"`
-	Values      map[string]string     `json:"values,omitempty"` // the lookup values as they were
-	Warnings    []string              `json:"warnings,omitempty"`
-	Stripped    []string              `json:"stripped,omitempty"` // what a CSR asked for and did not get
+	Subject  string                `json:"subject"` // RFC 4514
+	SANs     []pkixmsg.GeneralName `json:"sans,omitempty"`
+	SID      string                `json:"sid,omitempty"`
+	KeyType  string                `json:"key_type"`
+	KeyPlace ra.KeyPlace           `json:"key_place"`
+	Usage    string                `json:"usage"`
+	EKUs     []string              `json:"ekus,omitempty"`
+	Validity ra.Days               `json:"validity_days,omitempty"`
+	Holder   string                `json:"holder"`
+	Fields   map[string]string     `json:"fields,omitempty"`
+	Values   map[string]string     `json:"values,omitempty"` // the lookup values as they were
+	Warnings []string              `json:"warnings,omitempty"`
+	Stripped []string              `json:"stripped,omitempty"` // what a CSR asked for and did not get
 }
 
 // Order is the fill as an order to the authority.
@@ -43,7 +42,7 @@ func (f *Fill) Order(id ra.RequestID, t *ra.Template) (ca.Order, error) {
 	}
 	return ca.Order{
 		ID: string(id), Subject: name, SANs: f.SANs, SID: f.SID, KeyUsage: keyUsage(f.Usage, f.KeyType), EKUs: f.EKUs,
-		Validity: f.Validity.Duration(), Template: t.Spec.IssuingTemplate, Fields: f.Fields, Holder: f.Holder, RequestedBy: f.RequestedBy,
+		Validity: f.Validity.Duration(), Template: t.Spec.IssuingTemplate, Fields: f.Fields, Holder: f.Holder,
 	}, nil
 }
 

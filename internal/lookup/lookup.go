@@ -145,22 +145,6 @@ func Names(text string) ([]string, error) {
 	return names, err
 }
 
-// UserOnly reports with an Invalid error the first value of a text that does
-// not belong to a user: a requester name may hold no others.
-func UserOnly(text string) error {
-	names, err := Names(text)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if v, _ := describe(n); v.Entity != OfUser {
-			return ra.Errorf(ra.Invalid, "{%s} belongs to a %s; only user values are possible here.", n, v.Entity).
-				WithRemedy("Use a user value such as {EnrollmentUser}.")
-		}
-	}
-	return nil
-}
-
 // Escape turns an inserted value into what its place needs.
 type Escape func(string) string
 

@@ -108,15 +108,6 @@ func TestInsertedTextIsNotExpandedAgain(t *testing.T) {
 	}
 }
 
-func TestUserOnly(t *testing.T) {
-	if err := UserOnly(`{EmailDomain}\{EnrollmentUser}`); err != nil {
-		t.Error(err)
-	}
-	if err := UserOnly("{DeviceUid}"); ra.KindOf(err) != ra.Invalid {
-		t.Errorf("a device value passed: %v", err)
-	}
-}
-
 func FuzzExpand(f *testing.F) {
 	f.Add("CN={EnrollmentUser},O={Organization}")
 	f.Add("{{}}}{")

@@ -20,13 +20,3 @@ var kinds = sync.OnceValue(func() []ca.Kind {
 
 // Kinds lists the kinds in display order.
 func Kinds() []ca.Kind { return slices.Clone(kinds()) }
-
-// ByID gives the kind of an ID; ok is false when there is none.
-func ByID(id string) (kind ca.Kind, ok bool) {
-	for _, k := range kinds() {
-		if k.ID == id {
-			return k, true
-		}
-	}
-	return ca.Kind{}, false
-}
