@@ -349,6 +349,7 @@ func TestSubordinate(t *testing.T) {
 		sign := func(csr []byte, serial string) []*x509.Certificate {
 			write(w.t, dir, "sub.csr", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: csr}))
 			openssl(w.t, dir, "x509", "-req", "-in", "sub.csr", "-CA", "root.pem", "-CAkey", "root.key", "-days", "800", "-set_serial", serial, "-extfile", "ca.ext", "-out", "sub.pem")
+			w.clock.ms.Store(time.Now().UnixMilli()) // openssl dates by the system clock, which may have passed a second
 			return append(certs(w.t, dir, "sub.pem"), certs(w.t, dir, "root.pem")...)
 		}
 		write(w.t, dir, "ca.ext", []byte("basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"))
