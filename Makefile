@@ -4,7 +4,7 @@ export CGO_ENABLED = 0
 
 FUZZTIME ?= 60s
 
-.PHONY: run build deps lint test fuzz
+.PHONY: run build deps lint test fuzz package
 
 # A working trial with nothing to configure.
 run: build
@@ -34,3 +34,8 @@ test: deps lint
 # Every fuzz target for FUZZTIME each.
 fuzz:
 	@scripts/fuzz $(FUZZTIME)
+
+# What is shipped, into dist/: a Debian package, and the folder a container is
+# built from.
+package:
+	@scripts/package

@@ -55,6 +55,7 @@ var picture = map[string][]string{
 	"internal/testpeer":   {},
 	"internal/app":        {"internal/..."},
 	"cmd/...":             {"internal/app", "internal/cli"},
+	"deploy":              {},
 }
 
 // verbs is what the edges may call: the capabilities, the nouns' filters in
@@ -80,6 +81,7 @@ var outside = map[string][]string{
 	"github.com/go-webauthn":    {"internal/signin"},
 	"github.com/alexedwards":    {"internal/signin", "internal/store", "internal/console"},
 	"github.com/smallstep/scep": {},
+	"github.com/coreos":         {"cmd/..."},
 }
 
 // stdlibOnly lists rooms that import nothing but the standard library and, for

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/term"
 
 	"chancery/internal/app"
@@ -37,9 +38,11 @@ func run(args []string) int {
 				return err
 			}
 			a.Log.Info("ready", "listen", a.Config.Listen, "device_listen", a.Config.DeviceListen, "public_url", a.Config.PublicURL, "version", app.Version)
+			notify(daemon.SdNotifyReady)
 			<-ctx.Done()
 			stop() // a second interrupt ends at once
 			a.Log.Info("stopping")
+			notify(daemon.SdNotifyStopping)
 			ending, cancel := context.WithTimeout(context.Background(), stopWithin)
 			defer cancel()
 			return a.Close(ending)
@@ -58,6 +61,11 @@ func run(args []string) int {
 	}
 	return p.Run(ctx, args)
 }
+
+// notify tells the service manager, when one started us, how far we are
+// (sd_notify(3)). Without one it does nothing; one that does not listen is its
+// own business.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // contexts is where login remembers servers: a folder of the user's own, or
 // the present one where there is none.
