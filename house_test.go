@@ -53,8 +53,6 @@ var picture = map[string][]string{
 	"internal/console":    slices.Concat(verbs, []string{"internal/lookup", "internal/wire/..."}),
 	"internal/cli":        {"internal/api/...", "internal/setting", "internal/secret", "internal/ca/...", "internal/sceppolicy", "internal/scepclient", "internal/wire/pkixmsg"},
 	"internal/testpeer":   {},
-	"internal/observe":    {},
-	"internal/egress":     {},
 	"internal/app":        {"internal/..."},
 	"cmd/...":             {"internal/app", "internal/cli"},
 	"deploy":              {},

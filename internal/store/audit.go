@@ -64,18 +64,17 @@ func (tx *Tx) Append(e *ra.AuditEntry) error {
 	return nil
 }
 
-func (tx *Tx) appendAudit() error {
-	if len(tx.audit) == 0 {
+// appendAudit continues the chain. Its lock is held.
+func (tx *Tx) appendAudit(entries []*ra.AuditEntry) error {
+	if len(entries) == 0 {
 		return nil
-	}
-	if err := tx.alone(auditLock); err != nil {
-		return err
 	}
 	head, err := tx.auditHead()
 	if err != nil {
 		return err
 	}
-	for _, e := range tx.audit {
+	first := head.Seq
+	for _, e := range entries {
 		e.Seq, e.PrevHash = head.Seq+1, head.Hash
 		row := toAudit(e)
 		row.Hash = row.digest()
@@ -87,6 +86,9 @@ func (tx *Tx) appendAudit() error {
 		}
 		e.Hash = row.Hash
 		head = auditHead{Seq: row.Seq, Hash: row.Hash, Count: head.Count + 1}
+	}
+	if err := tx.foldAudit(first, head.Seq); err != nil {
+		return err
 	}
 	return tx.PutFact(auditHeadFact, text(head))
 }
@@ -124,5 +126,8 @@ func (tx *Tx) Audit(f AuditFilter) ([]*ra.AuditEntry, string, error) {
 		w.add("at < ?", millis(f.Until))
 	}
 	w.contains(f.Text, "search")
+	if err := tx.narrow(w, "audit", f.Text); err != nil {
+		return nil, "", err
+	}
 	return find[ra.AuditEntry, auditRow](tx, "audit", w, f.Page, sorting{"": {"seq", true}})
 }

@@ -133,12 +133,7 @@ func (f CertificateFilter) where() *where {
 	w.equal("user_id", string(f.User))
 	w.equal("spki_hash", f.SPKIHash)
 	w.equal("serial", f.Serial)
-	if !f.ExpiresBefore.IsZero() {
-		w.add("not_after < ?", millis(f.ExpiresBefore))
-	}
-	if !f.ExpiresAfter.IsZero() {
-		w.add("not_after >= ?", millis(f.ExpiresAfter))
-	}
+	w.between("not_after", f.ExpiresAfter, f.ExpiresBefore)
 	if !f.OwnToo {
 		w.add("purpose = ''")
 	}
@@ -148,32 +143,60 @@ func (f CertificateFilter) where() *where {
 	return w
 }
 
+// narrow looks up which certificates may hold the text, or have it as serial or
+// fingerprint.
+func (f CertificateFilter) narrow(tx *Tx, w *where) error {
+	text := ra.Fold(f.Text)
+	if text == "" {
+		return nil
+	}
+	var named []string
+	err := tx.x.SelectContext(tx.ctx, &named, "SELECT id FROM certificates WHERE serial = $1 UNION SELECT id FROM certificates WHERE fingerprint = $1", text)
+	if err != nil {
+		return fit(err)
+	}
+	return tx.narrow(w, "certificates", text, named...)
+}
+
 var certificateSorting = sorting{"": {"id", true}, "created": {"id", false}, "expires": {"not_after", false}, "subject": {"subject_folded", false}}
 
 // FindCertificates lists certificates, newest first unless Page.Sort says
 // "created", "expires" or "subject".
 func (tx *Tx) FindCertificates(f CertificateFilter) ([]*ra.Certificate, string, error) {
-	return find[ra.Certificate, certificateRow](tx, "certificates", f.where(), f.Page, certificateSorting)
-}
-
-// CountCertificates counts what a filter finds by state.
-func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
-	return tx.counts("certificates", "state", f.where())
-}
-
-// DueCertificates gives certificates of one authority whose next action is
-// due, earliest expiry first, locked for this transaction where the engine can.
-func (tx *Tx) DueCertificates(authority ra.AuthorityID, actions []ra.Action, limit int) ([]*ra.Certificate, error) {
-	w := &where{}
-	w.equal("authority_id", string(authority))
-	w.add("next_action <> ''")
-	among(w, "next_action", actions)
-	w.add("next_action_at <= ?", millis(tx.Now))
-	var rows []*certificateRow
-	if err := tx.take(&rows, "certificates", w, "next_action_at, id", limit); err != nil {
-		return nil, err
+	w := f.where()
+	if err := f.narrow(tx, w); err != nil {
+		return nil, "", err
 	}
-	return nouns[ra.Certificate](rows)
+	return find[ra.Certificate, certificateRow](tx, "certificates", w, f.Page, certificateSorting)
+}
+
+// CountCertificates counts what a filter finds by state. By group, state and
+// authority that is a look at kept sums; every other filter has to find the
+// certificates first.
+func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
+	if !f.summed() {
+		w := f.where()
+		if err := f.narrow(tx, w); err != nil {
+			return nil, err
+		}
+		return tx.counts("certificates", "state", w)
+	}
+	w := &where{}
+	if f.OwnToo {
+		w.in("kind", []string{"certificates", ownCertificates})
+	} else {
+		w.equal("kind", "certificates")
+	}
+	within(w, "group_id", f.Groups)
+	w.equal("authority_id", string(f.Authority))
+	among(w, "item", f.States)
+	return tx.sumsOf(w)
+}
+
+// summed reports whether the filter asks for nothing but what is summed up.
+func (f CertificateFilter) summed() bool {
+	return f.Template == "" && f.Device == "" && f.User == "" && f.SPKIHash == "" && f.Serial == "" &&
+		f.ExpiresBefore.IsZero() && f.ExpiresAfter.IsZero() && ra.Fold(f.Text) == ""
 }
 
 // OwnCertificates gives the server's own certificates of an authority for a
@@ -186,34 +209,6 @@ func (tx *Tx) OwnCertificates(authority ra.AuthorityID, purpose ra.Purpose) ([]*
 		return nil, err
 	}
 	return nouns[ra.Certificate](rows)
-}
-
-// RevokedEntry is one line of a CRL.
-type RevokedEntry struct {
-	Serial    string
-	RevokedAt time.Time
-	Reason    ra.RevocationReason
-}
-
-// RevokedBy lists what an issuer must name in its CRL: revoked or held and not
-// past their end.
-func (tx *Tx) RevokedBy(issuerHash string) ([]RevokedEntry, error) {
-	var rows []struct {
-		Serial    string `db:"serial"`
-		RevokedAt int64  `db:"revoked_at"`
-		Reason    int64  `db:"reason"`
-	}
-	// The sum keeps SQLite from walking all issuers' certificates by not_after.
-	err := tx.x.SelectContext(tx.ctx, &rows, "SELECT serial, revoked_at, reason FROM certificates WHERE issuer_hash = $1 AND state IN ('revoked', 'on_hold') AND not_after + 0 >= $2 ORDER BY serial",
-		issuerHash, millis(tx.Now))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]RevokedEntry, len(rows))
-	for i, r := range rows {
-		out[i] = RevokedEntry{r.Serial, instant(r.RevokedAt), ra.RevocationReason(r.Reason)}
-	}
-	return out, nil
 }
 
 // CountOwn counts the server's own certificates of an authority for a purpose,

@@ -260,7 +260,7 @@ func TestDueRequestsAreTakenOnce(t *testing.T) {
 			return errors.Join(tx.CreateRequest(later), tx.CreateRequest(done))
 		})
 		take := func(tx *store.Tx, limit int) (ids []ra.RequestID, err error) {
-			due, err := tx.DueRequests(w.authority.ID, []ra.Action{ra.ActionIssue, ra.ActionFetch}, limit)
+			due, err := tx.DueRequests(w.authority.ID, store.NewLine, []ra.Action{ra.ActionIssue, ra.ActionFetch}, limit)
 			for _, r := range due {
 				ids = append(ids, r.ID)
 			}

@@ -7,6 +7,10 @@
 // belongs inside. An error of a Tx method other than NotFound ends the
 // transaction: PostgreSQL refuses every statement after it.
 //
+// Those who write at the same time share a transaction and its commit, see
+// commit.go; each is rolled back alone when its function fails, and each is
+// told of success only when everything is on the disk.
+//
 // On SQLite there is one writer and many readers. On PostgreSQL a row that is
 // loaded inside Write is locked until the end, so that nobody changes it in
 // between. Groups, authorities, templates and endpoints are not: every
@@ -22,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -35,10 +40,15 @@ var migrations embed.FS
 
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
-	engine engine
-	write  *sqlx.DB
-	read   *sqlx.DB
-	now    func() time.Time
+	engine   engine
+	write    *sqlx.DB
+	read     *sqlx.DB
+	now      func() time.Time
+	commit   *committer
+	commits  atomic.Int64  // transactions that were committed or tried to
+	patience time.Duration // with a database that went away
+	unfolded atomic.Int64  // texts that were stored since blocks were made of them
+	config   atomic.Pointer[configMemory]
 }
 
 // Open opens the database at url ("sqlite:PATH" or "postgres://..."), brings
@@ -54,14 +64,22 @@ func Open(ctx context.Context, url string, now func() time.Time) (*DB, error) {
 		return nil, err
 	}
 	write, read, err := e.open(url)
+	if why := faultOf(err); err != nil && ra.KindOf(why) != ra.Internal {
+		return nil, why
+	}
 	if err != nil {
 		return nil, ra.Errorf(ra.Unreachable, "The database cannot be opened.").WithField("database").
 			WithRemedy("Check that the path or server in the database address exists and may be used by this account.").WithCause(err)
 	}
-	db := &DB{engine: e, write: sqlx.NewDb(write, "pgx"), read: sqlx.NewDb(read, "pgx"), now: now}
+	db := &DB{engine: e, write: sqlx.NewDb(write, "pgx"), read: sqlx.NewDb(read, "pgx"), now: now, patience: patience}
+	db.commit = newCommitter(db)
 	if err := db.migrate(ctx); err != nil {
 		db.Close()
 		return nil, err
+	}
+	if err := db.sweepTokens(ctx); err != nil {
+		db.Close()
+		return nil, faultOf(err)
 	}
 	return db, nil
 }
@@ -89,10 +107,14 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err == nil {
 		var newest, known int64
 		if newest, known, err = p.GetVersions(ctx); err == nil && newest > known {
-			err = fmt.Errorf("its version is %d, this program knows %d", newest, known)
+			return ra.Errorf(ra.Conflict, "The database is of a newer version of Chancery: its schema is %d, and this program knows %d.", newest, known).WithField("database").
+				WithRemedy("Start the newer program again; to go back to this one, restore a backup that it made.")
 		}
 	}
 	if err != nil {
+		if why := faultOf(err); ra.KindOf(why) != ra.Internal {
+			return why
+		}
 		return ra.Errorf(ra.Unreachable, "The database cannot be brought up to date.").WithField("database").
 			WithRemedy("Check that the database answers, is writable and was not used by a newer version of Chancery.").WithCause(err)
 	}
@@ -112,7 +134,7 @@ func (db *DB) Pool() *sql.DB { return db.write.DB }
 // Ping asks the database for a sign of life.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	return db.read.GetContext(ctx, &one, "SELECT 1")
+	return faultOf(db.read.GetContext(ctx, &one, "SELECT 1"))
 }
 
 // Tx is one transaction. It is for one goroutine.
@@ -122,52 +144,68 @@ type Tx struct {
 	x   *sqlx.Tx
 	e   engine
 	lck bool
+	db  *DB
 
-	audit []*ra.AuditEntry // appended when the transaction commits
+	audit      []*ra.AuditEntry    // appended when the transaction commits
+	tally      tally               // what was counted
+	texts      map[string]string   // of rows that were loaded or stored, by ID
+	unsearched []newText           // texts to be found from now on
+	sums       map[string]tallyKey // where rows that were loaded are counted, by ID
+
+	config       *Config // as this transaction sees it; nil until somebody asks
+	reconfigured bool    // it changed the configuration itself
 }
 
-// SQL gives the underlying transaction, for the job library's InsertTx.
+// SQL gives the underlying transaction, for the job library's InsertTx. Others
+// may share it: it is not to be committed or rolled back.
 func (tx *Tx) SQL() *sql.Tx { return tx.x.Tx }
 
 // Write runs f in a transaction that is committed when f returns nil. On
-// PostgreSQL a serialization failure or deadlock runs f again, and so does, on
-// both engines, a change that lost against another; f must have no effect
-// outside the transaction.
+// PostgreSQL a serialization failure, a deadlock or a server that went away runs
+// f again, and so does, on both engines, a change that lost against another; f
+// must have no effect outside the transaction. f may run in one transaction
+// with others that come at the same time; it sees what those before it did. When
+// ctx ends before f's turn, f does not run; when it ends while f runs, nothing
+// of f is kept.
 func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
 	const tries = 5
-	for try := 1; ; try++ {
-		err := db.run(ctx, db.write, true, f)
-		if err == nil || try == tries || !db.engine.transient(err) || ctx.Err() != nil {
-			return err
+	wait := db.newBackoff()
+	for try := 1; ; {
+		err := db.commit.do(ctx, f)
+		switch {
+		case err == nil, ctx.Err() != nil:
+			return faultOf(err)
+		case db.engine.away(err):
+			if wait.pause(ctx) != nil {
+				return faultOf(err)
+			}
+		case db.engine.transient(err) && try < tries:
+			try++
+		default:
+			return faultOf(err)
 		}
 	}
 }
 
-// Read runs f in a read-only view of the database that does not change while
-// f runs.
+// Read runs f once, in a read-only view of the database that does not change
+// while f runs. It waits for a database that went away before, but f's error is
+// the answer when that happens in the middle.
 func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
-	return db.run(ctx, db.read, false, f)
+	return faultOf(db.view(ctx, f))
 }
 
-func (db *DB) run(ctx context.Context, pool *sqlx.DB, write bool, f func(*Tx) error) error {
-	opts := &sql.TxOptions{}
-	if !write {
-		opts = db.engine.readOptions()
+func (db *DB) view(ctx context.Context, f func(*Tx) error) error {
+	x, err := db.read.BeginTxx(ctx, db.engine.readOptions())
+	for wait := db.newBackoff(); db.engine.away(err) && wait.pause(ctx) == nil; {
+		x, err = db.read.BeginTxx(ctx, db.engine.readOptions())
 	}
-	x, err := pool.BeginTxx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer x.Rollback() // does nothing after Commit; f may also panic
-	tx := &Tx{Now: db.now().UTC().Truncate(time.Millisecond), ctx: ctx, x: x, e: db.engine, lck: write}
-	if err := f(tx); err != nil {
-		return err
-	}
-	if err := tx.appendAudit(); err != nil {
-		return err
-	}
-	if err := x.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	return nil
+	defer x.Rollback()
+	return f(db.tx(ctx, x, false)) // there is nothing to commit
+}
+
+func (db *DB) tx(ctx context.Context, x *sqlx.Tx, write bool) *Tx {
+	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), ctx: ctx, x: x, e: db.engine, lck: write, db: db}
 }

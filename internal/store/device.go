@@ -115,12 +115,13 @@ func (tx *Tx) FindDevices(f DeviceFilter) ([]*ra.Device, string, error) {
 	w.equal("state", string(f.State))
 	w.equal("user_id", string(f.User))
 	w.contains(f.Text, "search")
+	if err := tx.narrow(w, "devices", f.Text); err != nil {
+		return nil, "", err
+	}
 	return find[ra.Device, deviceRow](tx, "devices", w, f.Page, byName)
 }
 
 // CountDevices counts devices by platform.
 func (tx *Tx) CountDevices(groups []ra.GroupID) ([]Count, error) {
-	w := &where{}
-	within(w, "group_id", groups)
-	return tx.counts("devices", "platform", w)
+	return tx.sumsByGroup("devices", groups)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -25,19 +26,23 @@ import (
 type engine struct {
 	name    string
 	dialect goose.Dialect
+	remote  bool   // the database can go away and come back
+	lanes   int    // batches of changes at a time
 	lockRow string // appended to a SELECT of rows that will be changed
 	keepRow string // appended to a SELECT of rows that must not change until the end
 	skip    string // appended to a SELECT that takes work from a queue
 	alone   string // statement that waits until no other transaction holds the lock $1
+	clock   string // statement that gives the microseconds of a clock all nodes share; empty: there is one node
 }
 
 var (
-	sqliteEngine   = engine{name: "sqlite", dialect: goose.DialectSQLite3}
-	postgresEngine = engine{name: "postgres", dialect: goose.DialectPostgres,
+	sqliteEngine   = engine{name: "sqlite", dialect: goose.DialectSQLite3, lanes: 1}
+	postgresEngine = engine{name: "postgres", dialect: goose.DialectPostgres, remote: true, lanes: 4,
 		lockRow: " FOR NO KEY UPDATE", // rows that refer to this one may still be added meanwhile
 		keepRow: " FOR SHARE",
 		skip:    " FOR NO KEY UPDATE SKIP LOCKED",
 		alone:   "SELECT pg_advisory_xact_lock($1)",
+		clock:   "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 	}
 )
 
@@ -78,22 +83,22 @@ func (e engine) open(address string) (write, read *sql.DB, err error) {
 		return nil, nil, err
 	}
 	f.Close()
-	if write, err = sql.Open("sqlite", sqliteDSN(path, "immediate")); err != nil {
-		return nil, nil, err
-	}
+	// The writer copies its log into the file when that has 16 MB: pages that
+	// many changes touch are copied once, and it takes a fraction of a second.
+	write = sql.OpenDB(sqliteConnector{sqliteDSN(path, "immediate", "cache_size(-20000)", "wal_autocheckpoint(4000)")})
 	write.SetMaxOpenConns(1)
-	if read, err = sql.Open("sqlite", sqliteDSN(path, "deferred")+"&_pragma=query_only(1)"); err != nil {
-		return nil, nil, err
-	}
+	// Readers that nobody needs give their memory back.
+	read = sql.OpenDB(sqliteConnector{sqliteDSN(path, "deferred", "cache_size(-8000)", "query_only(1)")})
+	read.SetConnMaxIdleTime(5 * time.Minute)
 	read.SetMaxOpenConns(max(4, runtime.NumCPU()))
 	read.SetMaxIdleConns(max(4, runtime.NumCPU()))
 	return write, read, nil
 }
 
-func sqliteDSN(path, txlock string) string {
+func sqliteDSN(path, txlock string, more ...string) string {
 	q := url.Values{}
 	q.Set("_txlock", txlock)
-	for _, p := range []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-20000)", "temp_store(MEMORY)"} {
+	for _, p := range append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "temp_store(MEMORY)"}, more...) {
 		q.Add("_pragma", p)
 	}
 	return fmt.Sprintf("file:%s?%s", (&url.URL{Path: path}).EscapedPath(), q.Encode())
@@ -109,6 +114,21 @@ func (e engine) locker() lock.SessionLocker {
 	}
 	return l
 }
+
+// statements gives the context for the statements of a member of a batch. On
+// SQLite a statement that is interrupted takes the whole transaction with it,
+// so there the end of ctx is looked at between statements only.
+func (e engine) statements(ctx context.Context) context.Context {
+	if e.remote {
+		return ctx
+	}
+	return uninterrupted{ctx}
+}
+
+// uninterrupted is a context that has to be asked whether it has ended.
+type uninterrupted struct{ context.Context }
+
+func (uninterrupted) Done() <-chan struct{} { return nil }
 
 func (e engine) readOptions() *sql.TxOptions {
 	if e.name == postgresEngine.name {

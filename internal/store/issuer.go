@@ -48,6 +48,9 @@ func (tx *Tx) PutIssuers(authority ra.AuthorityID, chain []Issuer) error {
 			all = append(all, i)
 		}
 	}
+	if err := tx.configChanged("issuers"); err != nil {
+		return err
+	}
 	for position, c := range all {
 		_, err := tx.exec(`INSERT INTO issuers (authority_id, fingerprint, spki_hash, position, der, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (authority_id, fingerprint) DO UPDATE SET position = excluded.position`,

@@ -18,6 +18,14 @@ func (tx *Tx) PutJournal(authority ra.AuthorityID, key string, value []byte) ([]
 	return tx.Journal(authority, key)
 }
 
+// AddJournal stores a value under an authority's key; a key that is taken is a
+// Conflict.
+func (tx *Tx) AddJournal(authority ra.AuthorityID, key string, value []byte) error {
+	_, err := tx.exec("INSERT INTO journal (authority_id, entry_key, value, created_at) VALUES ($1, $2, $3, $4)",
+		string(authority), key, blob(value), millis(tx.Now))
+	return tx.conflict("journal", err)
+}
+
 // Journal gives the value under an authority's key.
 func (tx *Tx) Journal(authority ra.AuthorityID, key string) ([]byte, error) {
 	var value []byte

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"chancery/internal/ra"
 )
@@ -42,6 +45,14 @@ type order struct {
 
 func (o order) unique() bool { return o.column == "id" || o.column == "seq" }
 
+// key is the column that tells rows apart.
+func (o order) key() string {
+	if o.unique() {
+		return o.column
+	}
+	return "id"
+}
+
 // sorting maps the names a list may be sorted by to columns, so that no text
 // from outside ever reaches ORDER BY. The empty name is the list's own order.
 type sorting map[string]order
@@ -64,19 +75,42 @@ func (s sorting) pick(name string) (order, error) {
 
 // where gathers conditions; "?" stands for an argument and becomes $n.
 type where struct {
-	conditions []string
-	args       []any
+	conditions []condition
+	lead       string // the one column whose index may be used; see lead.go
+	order      string // the column of the list's order
+	led        bool   // lead and order have been chosen
 }
 
-func (w *where) add(condition string, args ...any) {
-	w.conditions = append(w.conditions, condition)
-	w.args = append(w.args, args...)
+type condition struct {
+	text   string
+	args   []any
+	column string // what an index may lead to the rows by; empty: nothing
+}
+
+func (w *where) add(text string, args ...any) {
+	w.conditions = append(w.conditions, condition{text: text, args: args})
 }
 
 func (w *where) equal(column, value string) {
 	if value != "" {
-		w.add(column+" = ?", value)
+		w.conditions = append(w.conditions, condition{column + " = ?", []any{value}, column})
 	}
+}
+
+// between asks for a time from one instant to before another; a zero one is no
+// limit.
+func (w *where) between(column string, from, to time.Time) {
+	if from.IsZero() && to.IsZero() {
+		return
+	}
+	low, high := int64(math.MinInt64), int64(math.MaxInt64)
+	if !from.IsZero() {
+		low = millis(from)
+	}
+	if !to.IsZero() {
+		high = millis(to) - 1
+	}
+	w.conditions = append(w.conditions, condition{column + " BETWEEN ? AND ?", []any{low, high}, column})
 }
 
 // contains asks that a text occurs in one of the columns, which hold folded
@@ -85,12 +119,13 @@ func (w *where) contains(s string, columns ...string) {
 	if ra.Fold(s) == "" {
 		return
 	}
+	var args []any
 	conditions := make([]string, len(columns))
 	for i, c := range columns {
 		conditions[i] = c + " LIKE ?" + escape
-		w.args = append(w.args, like(s))
+		args = append(args, like(s))
 	}
-	w.conditions = append(w.conditions, "("+strings.Join(conditions, " OR ")+")")
+	w.add("("+strings.Join(conditions, " OR ")+")", args...)
 }
 
 // escape follows a LIKE whose pattern came from like or starting.
@@ -109,20 +144,42 @@ func starting(s string) string {
 
 // sql completes a statement with the conditions and numbers its arguments.
 func (w *where) sql(head string) (string, []any) {
-	if len(w.conditions) > 0 {
-		head += " WHERE " + strings.Join(w.conditions, " AND ")
+	text, args := w.text(head)
+	return numbered(text), args
+}
+
+// text completes a statement and leaves each "?" as it is.
+func (w *where) text(head string) (string, []any) {
+	var args []any
+	for i, c := range w.conditions {
+		if i == 0 {
+			head += " WHERE "
+		} else {
+			head += " AND "
+		}
+		if w.led && c.column != "" && c.column != w.lead && c.column != w.order {
+			head += "+" // keeps SQLite from using an index
+		}
+		head += c.text
+		args = append(args, c.args...)
 	}
+	return head, args
+}
+
+// numbered turns each "?" into $1, $2 and so on.
+func numbered(text string) string {
 	var b strings.Builder
 	n := 0
-	for _, c := range head {
+	for _, c := range text {
 		if c == '?' {
 			n++
-			fmt.Fprintf(&b, "$%d", n)
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
 			continue
 		}
 		b.WriteRune(c)
 	}
-	return b.String(), w.args
+	return b.String()
 }
 
 // within asks for any of the values; nil asks nothing, an empty list finds
@@ -140,16 +197,21 @@ func among[T ~string](w *where, column string, values []T) {
 	}
 }
 
-func (w *where) in(column string, values []string) {
+// any is in for values of every type.
+func (w *where) any(column string, values []any) {
 	if len(values) == 0 {
 		w.add("1 = 0")
 		return
 	}
+	w.conditions = append(w.conditions, condition{column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", values, column})
+}
+
+func (w *where) in(column string, values []string) {
 	args := make([]any, len(values))
 	for i, v := range values {
 		args[i] = v
 	}
-	w.add(column+" IN (?"+strings.Repeat(", ?", len(values)-1)+")", args...)
+	w.any(column, args)
 }
 
 func toStrings[T ~string](values []T) []string {
@@ -205,17 +267,26 @@ func page[R any](tx *Tx, rows *[]*R, table string, w *where, p Page, s sorting) 
 			w.add(fmt.Sprintf("(%s, id) %s (?, ?)", o.column, op), value, id)
 		}
 	}
-	q, args := w.sql("SELECT " + strings.Join(columns(&zero), ", ") + " FROM " + table)
 	dir := " ASC"
 	if o.desc {
 		dir = " DESC"
 	}
-	q += " ORDER BY " + o.column + dir
+	end := " ORDER BY " + o.column + dir
 	if !o.unique() {
-		q += ", id" + dir
+		end += ", id" + dir
 	}
-	q += fmt.Sprintf(" LIMIT %d", p.limit()+1)
-	if err := tx.x.SelectContext(tx.ctx, rows, q, args...); err != nil {
+	end += fmt.Sprintf(" LIMIT %d", p.limit()+1)
+	ways, err := tx.ways(table, w, o)
+	if err != nil {
+		return "", err
+	}
+	head := "SELECT " + shapeOf(&zero).list + " FROM " + table
+	q, args := w.text(head)
+	if ways != nil {
+		q, args = together(head, table, o.key(), ways, end)
+	}
+	q = numbered(q + end)
+	if *rows, err = scan[R](tx.x.QueryContext(tx.ctx, q, args...)); err != nil {
 		return "", fit(err)
 	}
 	if len(*rows) <= p.limit() {

@@ -86,22 +86,30 @@ func TestPlans(t *testing.T) {
 	defer pool.Close()
 	pool.SetMaxOpenConns(1)
 	explained := &DB{engine: sqliteEngine, write: sqlx.NewDb(pool, "pgx"), now: time.Now}
+	explained.commit = newCommitter(explained)
 
 	// Where another index would do at first sight and be slow.
 	through := map[string]string{
 		"certificates by state":             "certificates_state (state=?)",
-		"certificates in a state by expiry": "certificates_state_not_after (state=?)",
-		"counts of the certificates":        "COVERING INDEX certificates_state",
+		"certificates in a state by expiry": "certificates_state",
+		"counts of the certificates":        "sqlite_autoindex_tallies_1 (kind=?)",
 		"calendar of what ends":             "COVERING INDEX certificates_not_after (not_after>? AND not_after<?)",
-		"due certificates":                  "certificates_due (authority_id=? AND next_action_at<?)",
-		"due requests":                      "requests_due (authority_id=? AND next_action_at<?)",
+		"due certificates":                  "COVERING INDEX certificates_due (authority_id=? AND next_action=? AND template_id=? AND next_action_at<?)",
+		"due requests":                      "requests_due_new (authority_id=? AND next_action_at<?)",
 		"next due":                          "certificates_waiting",
+		"templates with an action":          "COVERING INDEX certificates_due (authority_id=? AND next_action=? AND template_id>?)",
+		"overdue certificates":              "certificates_alarm (deadline_at>? AND deadline_at<?)",
+		"due renewals":                      "requests_due_renewal (authority_id=? AND next_action_at<?)",
+		"demand":                            "COVERING INDEX certificates_due (authority_id=? AND next_action=?)",
 		"own certificates":                  "certificates_own",
-		"revoked":                           "certificates_revoked (issuer_hash=?)",
+		"revoked":                           "COVERING INDEX certificates_revoked (issuer_hash=?)",
+		"revoked of a shard":                "COVERING INDEX certificates_revoked (issuer_hash=? AND <expr>>? AND <expr><?)",
+		"statuses":                          "certificates_identity (serial=?)",
 		"audit of an object":                "MULTI-INDEX OR",
 	}
 	// Where few rows are left to be sorted.
-	sorted := map[string]bool{"calendar of what ends": true, "audit of an object": true}
+	sorted := map[string]bool{"calendar of what ends": true, "audit of an object": true,
+		"certificates in a state by expiry": true} // few have that state
 
 	now := time.Now()
 	groups := []ra.GroupID{"og_1"}
@@ -118,18 +126,31 @@ func TestPlans(t *testing.T) {
 		"certificates by state":       certificates(CertificateFilter{States: []ra.CertificateState{ra.Valid}}),
 		"certificates in a state by expiry": certificates(CertificateFilter{States: []ra.CertificateState{ra.Valid},
 			Page: Page{Sort: "expires"}}),
-		"certificates of a device":     certificates(CertificateFilter{Device: "a"}),
-		"certificates of a user":       certificates(CertificateFilter{User: "a"}),
-		"certificates of a template":   certificates(CertificateFilter{Template: "a"}),
-		"due certificates":             func(tx *Tx) error { _, err := tx.DueCertificates("a", []ra.Action{ra.ActionRenew}, 10); return err },
-		"own certificates":             func(tx *Tx) error { _, err := tx.OwnCertificates("a", ra.PurposeOCSP); return err },
-		"revoked":                      func(tx *Tx) error { _, err := tx.RevokedBy("a"); return err },
-		"requests":                     requests(RequestFilter{}),
-		"requests by state":            requests(RequestFilter{States: []ra.RequestState{ra.AwaitingApproval}}),
-		"requests of a device":         requests(RequestFilter{Device: "a"}),
-		"request by transaction":       func(tx *Tx) error { _, err := tx.RequestByTransaction("a", "b"); return err },
-		"request by key":               func(tx *Tx) error { _, err := tx.RequestByKey("a"); return err },
-		"due requests":                 func(tx *Tx) error { _, err := tx.DueRequests("a", []ra.Action{ra.ActionIssue}, 10); return err },
+		"certificates of a device":   certificates(CertificateFilter{Device: "a"}),
+		"certificates of a user":     certificates(CertificateFilter{User: "a"}),
+		"certificates of a template": certificates(CertificateFilter{Template: "a"}),
+		"due certificates":           func(tx *Tx) error { _, err := tx.dueOf("a", ra.ActionRenew, "b", 10); return err },
+		"templates with an action":   func(tx *Tx) error { _, err := tx.templatesDoing("a", ra.ActionRenew); return err },
+		"overdue certificates":       func(tx *Tx) error { _, err := tx.OverdueCertificates(10); return err },
+		"overdue requests":           func(tx *Tx) error { _, err := tx.OverdueRequests("a", 10); return err },
+		"due renewals": func(tx *Tx) error {
+			_, err := tx.DueRequests("a", RenewalLine, []ra.Action{ra.ActionIssue}, 10)
+			return err
+		},
+		"demand":                 func(tx *Tx) error { _, err := tx.DemandOf("a", ra.ActionRenew, 90); return err },
+		"own certificates":       func(tx *Tx) error { _, err := tx.OwnCertificates("a", ra.PurposeOCSP); return err },
+		"revoked":                func(tx *Tx) error { _, err := tx.RevokedBy("a", "00", "ff"); return err },
+		"revoked of a shard":     func(tx *Tx) error { _, err := tx.RevokedBy("a", "40", "7f"); return err },
+		"statuses":               func(tx *Tx) error { _, err := statuses(tx.ctx, tx.x, []string{"1", "2"}); return err },
+		"requests":               requests(RequestFilter{}),
+		"requests by state":      requests(RequestFilter{States: []ra.RequestState{ra.AwaitingApproval}}),
+		"requests of a device":   requests(RequestFilter{Device: "a"}),
+		"request by transaction": func(tx *Tx) error { _, err := tx.RequestByTransaction("a", "b"); return err },
+		"request by key":         func(tx *Tx) error { _, err := tx.RequestByKey("a"); return err },
+		"due requests": func(tx *Tx) error {
+			_, err := tx.DueRequests("a", NewLine, []ra.Action{ra.ActionIssue}, 10)
+			return err
+		},
 		"open requests":                func(tx *Tx) error { _, err := tx.OpenRequestsFor("a", "b"); return err },
 		"renewal request":              func(tx *Tx) error { _, err := tx.RenewalRequest("a"); return err },
 		"obligations":                  func(tx *Tx) error { _, _, err := tx.FindObligations(ObligationFilter{Page: page}); return err },
@@ -147,6 +168,8 @@ func TestPlans(t *testing.T) {
 		"sweep of bearers":             func(tx *Tx) error { _, err := tx.SweepBearers(now); return err },
 		"sweep of sessions":            func(tx *Tx) error { _, err := tx.SweepSessions(); return err },
 		"message":                      func(tx *Tx) error { _, err := tx.Bearer("a", "b"); return err },
+		"traces of a message":          func(tx *Tx) error { _, err := tx.Traces(Message{"a", "b", "c", "d"}); return err },
+		"use of a key":                 func(tx *Tx) error { _, err := tx.KeyUsed("a"); return err },
 		"token by hash":                func(tx *Tx) error { _, err := tx.TokenByHash("a"); return err },
 		"audit":                        entries(AuditFilter{}),
 		"audit of an actor":            entries(AuditFilter{Actor: "a"}),
@@ -170,7 +193,7 @@ func TestPlans(t *testing.T) {
 			t.Errorf("%s: asked nothing", name)
 		}
 		for _, line := range plan {
-			scan := strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "USING") && line != "SCAN due" && line != "SCAN r" && line != "SCAN c"
+			scan := strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "USING") && !strings.HasPrefix(line, "SCAN (") && line != "SCAN due" && line != "SCAN r" && line != "SCAN c" && line != "SCAN CONSTANT ROW"
 			sort := strings.Contains(line, "TEMP B-TREE FOR ORDER") && !sorted[name]
 			if scan || sort {
 				t.Errorf("%s: %s", name, line)

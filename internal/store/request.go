@@ -145,22 +145,10 @@ func (tx *Tx) FindRequests(f RequestFilter) ([]*ra.Request, string, error) {
 	w.equal("user_id", string(f.User))
 	w.equal("spki_hash", f.SPKIHash)
 	w.contains(f.Text, "search", "id")
-	return find[ra.Request, requestRow](tx, "requests", w, f.Page, sorting{"": {"id", true}})
-}
-
-// DueRequests gives requests of one authority whose next action is due,
-// oldest first, locked for this transaction where the engine can.
-func (tx *Tx) DueRequests(authority ra.AuthorityID, actions []ra.Action, limit int) ([]*ra.Request, error) {
-	w := &where{}
-	w.equal("authority_id", string(authority))
-	w.add("next_action <> ''")
-	among(w, "next_action", actions)
-	w.add("next_action_at <= ?", millis(tx.Now))
-	var rows []*requestRow
-	if err := tx.take(&rows, "requests", w, "next_action_at, id", limit); err != nil {
-		return nil, err
+	if err := tx.narrow(w, "requests", f.Text); err != nil {
+		return nil, "", err
 	}
-	return nouns[ra.Request](rows)
+	return find[ra.Request, requestRow](tx, "requests", w, f.Page, sorting{"": {"id", true}})
 }
 
 // OpenRequestsFor counts a device's unfinished requests for a template.
@@ -183,9 +171,7 @@ type Count struct {
 
 // CountRequests counts requests by state.
 func (tx *Tx) CountRequests(groups []ra.GroupID) ([]Count, error) {
-	w := &where{}
-	within(w, "group_id", groups)
-	return tx.counts("requests", "state", w)
+	return tx.sumsByGroup("requests", groups)
 }
 
 func (tx *Tx) counts(table, column string, w *where) ([]Count, error) {

@@ -5,17 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx/reflectx"
 
 	"chancery/internal/ra"
 )
-
-// mapper reads the db tags of row structs, the same way sqlx does.
-var mapper = reflectx.NewMapperFunc("db", strings.ToLower)
 
 // millis and instant turn a time into the integer a row keeps and back. The
 // zero time is 0.
@@ -58,42 +51,57 @@ func blob(b []byte) []byte {
 	return b
 }
 
-// columns lists the columns of a row struct in order.
-func columns(row any) []string {
-	var names []string
-	for _, f := range mapper.TypeMap(reflect.Indirect(reflect.ValueOf(row)).Type()).Index {
-		if f.Path != "" && !f.Embedded && len(f.Children) == 0 {
-			names = append(names, f.Name)
-		}
-	}
-	return names
-}
-
 // insert stores a row; a taken name or identity is a Conflict.
 func (tx *Tx) insert(table string, row any) error {
-	cols := columns(row)
-	q := fmt.Sprintf("INSERT INTO %s (%s) VALUES (:%s)", table, strings.Join(cols, ", "), strings.Join(cols, ", :"))
-	_, err := tx.x.NamedExecContext(tx.ctx, q, row)
-	return tx.conflict(table, err)
+	if err := tx.configChanged(table); err != nil {
+		return err
+	}
+	s := shapeOf(row)
+	if _, err := tx.x.ExecContext(tx.ctx, s.texts(table).insert, s.values(row)...); err != nil {
+		return tx.conflict(table, err)
+	}
+	if r, ok := row.(searched); ok {
+		tx.notice(r)
+	}
+	tx.arrived(row)
+	return nil
 }
 
 // update stores every column of a row under its id; a missing row is NotFound.
 func (tx *Tx) update(table string, row any) error {
-	var sets []string
-	for _, c := range columns(row) {
-		if c != "id" && c != "created_at" {
-			sets = append(sets, c+" = :"+c)
+	if err := tx.configChanged(table); err != nil {
+		return err
+	}
+	if r, ok := row.(counted); ok {
+		if err := tx.leaving(table, r.identity()); err != nil {
+			return err
 		}
 	}
-	res, err := tx.x.NamedExecContext(tx.ctx, fmt.Sprintf("UPDATE %s SET %s WHERE id = :id", table, strings.Join(sets, ", ")), row)
+	s := shapeOf(row)
+	res, err := tx.x.ExecContext(tx.ctx, s.texts(table).update, s.changed(row)...)
 	if err != nil {
 		return tx.conflict(table, err)
 	}
-	return one(table, res)
+	if err := one(table, res); err != nil {
+		return err
+	}
+	if r, ok := row.(renamed); ok {
+		tx.notice(r)
+	}
+	tx.arrived(row)
+	return nil
 }
 
 // remove deletes a row by id; a row that others point at is a Conflict.
 func (tx *Tx) remove(table, id string) error {
+	if err := tx.configChanged(table); err != nil {
+		return err
+	}
+	if _, ok := sumOf[table]; ok {
+		if err := tx.leaving(table, id); err != nil {
+			return err
+		}
+	}
 	res, err := tx.x.ExecContext(tx.ctx, "DELETE FROM "+table+" WHERE id = $1", id)
 	if err != nil {
 		return tx.conflict(table, err)
@@ -150,13 +158,17 @@ func (tx *Tx) keep(table string, row any, where string, args ...any) error {
 }
 
 func (tx *Tx) load(table string, row any, lock, where string, args ...any) error {
-	q := fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(columns(row), ", "), table, where)
+	s := shapeOf(row)
+	q := "SELECT " + s.list + " FROM " + table + " WHERE " + where
 	if tx.lck {
 		q += lock
 	}
-	err := tx.x.GetContext(tx.ctx, row, q, args...)
+	err := tx.x.QueryRowContext(tx.ctx, q, args...).Scan(s.targets(row)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return notFound(table)
+	}
+	if err == nil && (lock != "" || !tx.e.remote) { // SQLite has one writer: nobody else changes what it loaded
+		tx.loaded(row)
 	}
 	return fit(err)
 }
@@ -196,7 +208,7 @@ var noun = map[string]string{
 	"templates": "template", "endpoints": "SCEP endpoint", "challenges": "challenge", "requests": "request",
 	"approvals": "approval", "certificates": "certificate", "admins": "administrator", "passkeys": "passkey",
 	"tokens": "API token", "links": "link", "sessions": "session", "journal": "journal entry",
-	"issuers": "issuer", "crls": "CRL", "sealed": "secret", "bearers": "mark of an asker", "audit": "audit entry", "facts": "fact",
+	"issuers": "issuer", "crl_lists": "CRL", "bulks": "bulk revocation", "sealed": "secret", "bearers": "mark of an asker", "limits": "limit", "outages": "outage", "audit": "audit entry", "facts": "fact",
 }
 
 func notFound(table string) error {

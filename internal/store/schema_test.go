@@ -186,7 +186,7 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 		if err == nil {
 			db.Close()
 		}
-		wantKind(t, "a newer database", err, ra.Unreachable)
+		wantKind(t, "a newer database", err, ra.Conflict)
 	})
 }
 

@@ -1,5 +1,10 @@
 package store
 
+import (
+	"database/sql"
+	"errors"
+)
+
 // PutSealed stores the sealed form of a secret field of an owner, a row's ID,
 // over what was there.
 func (tx *Tx) PutSealed(owner, field string, box []byte) error {
@@ -31,8 +36,17 @@ func (tx *Tx) DeleteSealed(owner, field string) error {
 	return err
 }
 
-// SealedOwners lists everybody who has a sealed field, for sealing everything
-// anew.
+// AnySealed gives a sealed value, whichever; NotFound when there is none.
+func (tx *Tx) AnySealed() ([]byte, error) {
+	var box []byte
+	err := tx.x.GetContext(tx.ctx, &box, "SELECT box FROM sealed LIMIT 1")
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("sealed")
+	}
+	return box, fit(err)
+}
+
+// SealedOwners lists everybody who has a sealed field.
 func (tx *Tx) SealedOwners() ([]string, error) {
 	var owners []string
 	err := tx.x.SelectContext(tx.ctx, &owners, "SELECT DISTINCT owner FROM sealed ORDER BY owner")

@@ -87,5 +87,8 @@ func (tx *Tx) FindUsers(f UserFilter) ([]*ra.User, string, error) {
 	w := &where{}
 	within(w, "group_id", f.Groups)
 	w.contains(f.Text, "search")
+	if err := tx.narrow(w, "users", f.Text); err != nil {
+		return nil, "", err
+	}
 	return find[ra.User, userRow](tx, "users", w, f.Page, byName)
 }

@@ -1,0 +1,251 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// What makes a change durable is a write to the disk, and that costs as much
+// for fifty changes as for one. So callers of Write that come at the same time
+// share a transaction: a batch. Each has a savepoint of its own, in its own
+// goroutine, one after the other; whoever fails is rolled back alone. The last
+// one commits for all, and nobody is told of success before. Meanwhile the next
+// ones gather. Nobody waits for company: a batch is committed as soon as no one
+// stands in line.
+//
+// A lane is one batch after the other. SQLite has one, for it has one writer.
+// PostgreSQL has a few, so that a change that waits for a row does not hold up
+// all others; there the audit chain, which one transaction at a time can
+// append to, is what makes batches worth while.
+
+const (
+	maxBatch     = 64                    // members of a batch
+	maxBatchTime = 20 * time.Millisecond // after which nobody joins any more
+	endTime      = time.Minute           // for what is done for all at the end
+)
+
+// committer forms the batches.
+type committer struct {
+	db      *DB
+	most    int           // members of a batch
+	longest time.Duration // after which nobody joins a batch
+
+	mu   sync.Mutex
+	idle []string // lanes without a batch
+	line []*member
+}
+
+func newCommitter(db *DB) *committer {
+	c := &committer{db: db, most: maxBatch, longest: maxBatchTime}
+	life := rand.Text()
+	for i := range db.engine.lanes {
+		c.idle = append(c.idle, fmt.Sprintf("%s-%d", life, i))
+	}
+	return c
+}
+
+// member is a caller of Write that stands in line.
+type member struct{ turn chan *batch }
+
+// batch is a transaction and what its members have left to be done at its end.
+type batch struct {
+	lane    string
+	conn    *sqlx.Conn
+	x       *sqlx.Tx
+	began   time.Time
+	members int   // that took part
+	good    int   // of them, those that did not fail
+	full    bool  // nobody joins any more
+	lost    error // why the transaction is gone
+	end     ending
+	done    chan struct{} // closed when err is valid
+	err     error
+}
+
+// do runs f as a member of a batch, and gives f's error or that of the commit.
+func (c *committer) do(ctx context.Context, f func(*Tx) error) error {
+	b, err := c.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.take(ctx, b, f); err != nil {
+		return err
+	}
+	<-b.done
+	return b.err
+}
+
+// enter waits for a turn. Whoever gets one must leave.
+func (c *committer) enter(ctx context.Context) (*batch, error) {
+	c.mu.Lock()
+	var b *batch
+	if last := len(c.idle) - 1; last >= 0 {
+		b = newBatch(c.idle[last])
+		c.idle = c.idle[:last]
+		c.mu.Unlock()
+	} else {
+		m := &member{turn: make(chan *batch, 1)}
+		c.line = append(c.line, m)
+		c.mu.Unlock()
+		select {
+		case b = <-m.turn:
+		case <-ctx.Done():
+			if c.forget(m) {
+				return nil, ctx.Err()
+			}
+			b = <-m.turn
+		}
+	}
+	err := ctx.Err()
+	if err == nil && b.x == nil {
+		err = b.begin(ctx, c.db)
+	}
+	if err != nil {
+		c.leave(b)
+		return nil, err
+	}
+	return b, nil
+}
+
+// forget takes somebody out of the line; false when the turn was given already.
+func (c *committer) forget(m *member) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.Index(c.line, m)
+	if i < 0 {
+		return false
+	}
+	c.line = slices.Delete(c.line, i, i+1)
+	return true
+}
+
+// next gives the turn in a batch to the first in line, or puts the lane to rest
+// when rest is set; false when nobody stands there.
+func (c *committer) next(b *batch, rest bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.line) == 0 {
+		if rest {
+			c.idle = append(c.idle, b.lane)
+		}
+		return false
+	}
+	m := c.line[0]
+	c.line = slices.Delete(c.line, 0, 1)
+	m.turn <- b
+	return true
+}
+
+// leave ends a turn: somebody else joins the batch, or it ends and the lane
+// begins another or rests.
+func (c *committer) leave(b *batch) {
+	open := b.x != nil && b.lost == nil && !b.full && b.members < c.most && time.Since(b.began) < c.longest
+	if open && c.next(b, false) {
+		return
+	}
+	defer c.next(newBatch(b.lane), true)
+	if b.x != nil {
+		b.err = errors.New("store: the end of the transaction was not reached")
+		defer close(b.done)
+		b.err = b.finish(c.db)
+	}
+}
+
+func newBatch(lane string) *batch { return &batch{lane: lane, done: make(chan struct{})} }
+
+// begin opens the transaction. The first member's context bounds the wait for
+// a connection and nothing after that.
+func (b *batch) begin(ctx context.Context, db *DB) error {
+	conn, err := db.write.Connx(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	x, err := conn.BeginTxx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		conn.Close()
+		return fmt.Errorf("begin: %w", err)
+	}
+	b.conn, b.x, b.began = conn, x, time.Now()
+	return nil
+}
+
+// take runs one member's function inside its savepoint and leaves the batch,
+// whatever way the function ends.
+func (c *committer) take(ctx context.Context, b *batch, f func(*Tx) error) (err error) {
+	b.members++
+	good := false
+	defer func() {
+		if good {
+			b.good++
+		} else {
+			b.undo()
+		}
+		if err != nil && b.lost != nil {
+			err = c.db.engine.gone(err)
+		}
+		c.leave(b)
+	}()
+	if b.lost = b.exec("SAVEPOINT member"); b.lost != nil {
+		return b.lost
+	}
+	tx := c.db.tx(c.db.engine.statements(ctx), b.x, true)
+	if err := f(tx); err != nil {
+		b.full = c.db.engine.transient(err) // let go of what this one waits for
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if b.lost = b.exec("RELEASE SAVEPOINT member"); b.lost != nil {
+		return b.lost
+	}
+	b.end.add(tx)
+	good = true
+	return nil
+}
+
+// undo rolls the last member back. Where that fails the transaction is gone.
+func (b *batch) undo() {
+	for _, statement := range []string{"ROLLBACK TO SAVEPOINT member", "RELEASE SAVEPOINT member"} {
+		if b.lost == nil {
+			b.lost = b.exec(statement)
+		}
+	}
+}
+
+func (b *batch) exec(statement string) error {
+	_, err := b.x.ExecContext(context.Background(), statement)
+	return err
+}
+
+// finish commits what the good members did and gives the error they all get.
+func (b *batch) finish(db *DB) error {
+	defer b.conn.Close()
+	defer b.x.Rollback() // does nothing after a commit
+	if b.lost != nil {
+		return db.engine.gone(fmt.Errorf("the transaction ended before its commit: %w", b.lost))
+	}
+	if b.good == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	if err := b.end.write(db.tx(ctx, b.x, true), b.lane); err != nil {
+		if lost := b.exec("SELECT 1"); lost != nil && !answered(err) {
+			return db.engine.gone(err)
+		}
+		return err
+	}
+	db.commits.Add(1)
+	if err := b.x.Commit(); err != nil {
+		return db.outcome(fmt.Errorf("commit: %w", err), b.lane, b.end.token)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"chancery/internal/ra"
+)
+
+// Whatever way a list is found, it is the same list in the same order: through
+// an index and sorted, along an index, along several, or along the order.
+func TestEveryWayIsTheSame(t *testing.T) {
+	db := openAt(t, "sqlite:"+filepath.Join(t.TempDir(), "lead.db"))
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var groups []ra.GroupID
+	var all []*ra.Certificate
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		for i := range 6 {
+			g := &ra.Group{ID: ra.GroupID(fmt.Sprint("og_", i)), Name: fmt.Sprint("group ", i)}
+			if err := tx.CreateGroup(g); err != nil {
+				return err
+			}
+			groups = append(groups, g.ID)
+		}
+		for i := range 2 {
+			if err := tx.CreateAuthority(&ra.Authority{ID: ra.AuthorityID(fmt.Sprint("ca_", i)), GroupID: groups[0], Name: fmt.Sprint("ca ", i)}); err != nil {
+				return err
+			}
+		}
+		for i := range 240 {
+			c := &ra.Certificate{ID: ra.CertificateID(fmt.Sprintf("crt_%03d", i)), GroupID: groups[i*i%6], AuthorityID: ra.AuthorityID(fmt.Sprint("ca_", i/3%2)),
+				TemplateID: ra.TemplateID(fmt.Sprint("tpl_", i%4)), DeviceID: ra.DeviceID(fmt.Sprint("dev_", i%9)), IssuerHash: "issuer", Serial: fmt.Sprint("5e", i),
+				Fingerprint: fmt.Sprint("f", i), Subject: fmt.Sprint("CN=host ", i*7%50), NotAfter: now.Add(time.Duration(i*37%100) * time.Hour),
+				State: ra.CertificateStates[i%len(ra.CertificateStates)], RevokedAt: now, Obligation: ra.Obligation{Action: ra.ActionExpire, At: now}}
+			if err := tx.CreateCertificate(c); err != nil {
+				return err
+			}
+			all = append(all, c)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	filters := map[string]CertificateFilter{
+		"everything":      {},
+		"a state":         {States: []ra.CertificateState{ra.Valid}},
+		"three states":    {States: []ra.CertificateState{ra.Valid, ra.Revoked, ra.OnHold}},
+		"a group":         {Groups: groups[1:2]},
+		"three groups":    {Groups: groups[:3]},
+		"no group":        {Groups: []ra.GroupID{}},
+		"an authority":    {Authority: "ca_1"},
+		"a template":      {Template: "tpl_2"},
+		"a device":        {Device: "dev_3"},
+		"a span":          {ExpiresAfter: now.Add(20 * time.Hour), ExpiresBefore: now.Add(60 * time.Hour)},
+		"soon":            {ExpiresBefore: now.Add(30 * time.Hour)},
+		"later":           {ExpiresAfter: now.Add(30 * time.Hour)},
+		"several of them": {States: []ra.CertificateState{ra.Valid, ra.Expired}, Groups: groups[:4], Authority: "ca_0", ExpiresAfter: now.Add(10 * time.Hour)},
+		"a text":          {Text: "host 4", States: []ra.CertificateState{ra.Valid, ra.Superseded}},
+	}
+	usual := leads["certificates"]
+	t.Cleanup(func() { leads["certificates"] = usual })
+	list := func(f CertificateFilter, few int) (ids []ra.CertificateID) {
+		t.Helper()
+		leads["certificates"] = slices.Clone(usual)
+		for i := range usual {
+			leads["certificates"][i].few = few
+		}
+		f.Limit = 7
+		err := db.Read(t.Context(), func(tx *Tx) error {
+			for {
+				rows, next, err := tx.FindCertificates(f)
+				if err != nil {
+					return err
+				}
+				for _, c := range rows {
+					ids = append(ids, c.ID)
+				}
+				if f.After = next; next == "" {
+					return nil
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids
+	}
+	for _, name := range slices.Sorted(maps.Keys(filters)) {
+		for _, sort := range []string{"", "-", "created", "expires", "-expires", "subject", "-subject"} {
+			f := filters[name]
+			f.Sort = sort
+			want := expected(all, f)
+			for _, few := range []int{0, 1, 50, 1000} {
+				if got := list(f, few); !slices.Equal(got, want) {
+					t.Errorf("%s by %q, few is %d:\n got %v\nwant %v", name, sort, few, got, want)
+				}
+			}
+		}
+	}
+}
+
+// expected finds and sorts by looking at every certificate.
+func expected(all []*ra.Certificate, f CertificateFilter) (ids []ra.CertificateID) {
+	fits := func(c *ra.Certificate) bool {
+		return (f.Groups == nil || slices.Contains(f.Groups, c.GroupID)) && (f.States == nil || slices.Contains(f.States, c.State)) &&
+			(f.Authority == "" || c.AuthorityID == f.Authority) && (f.Template == "" || c.TemplateID == f.Template) &&
+			(f.Device == "" || c.DeviceID == f.Device) && (f.ExpiresAfter.IsZero() || !c.NotAfter.Before(f.ExpiresAfter)) &&
+			(f.ExpiresBefore.IsZero() || c.NotAfter.Before(f.ExpiresBefore)) && (f.Text == "" || len(c.Subject) > 8 && c.Subject[3:9] == f.Text)
+	}
+	key := func(c *ra.Certificate) string {
+		switch f.Sort {
+		case "expires", "-expires":
+			return fmt.Sprintf("%020d %s", c.NotAfter.UnixMilli(), c.ID)
+		case "subject", "-subject":
+			return ra.Fold(c.Subject) + "\n\x00" + string(c.ID)
+		}
+		return string(c.ID)
+	}
+	var found []*ra.Certificate
+	for _, c := range all {
+		if fits(c) {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b *ra.Certificate) int {
+		if key(a) < key(b) {
+			return -1
+		}
+		return 1
+	})
+	if f.Sort == "" || f.Sort == "-expires" || f.Sort == "-subject" {
+		slices.Reverse(found)
+	}
+	for _, c := range found {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
