@@ -13,13 +13,14 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/ca"
+	"chancery/internal/egress"
+	"chancery/internal/observe"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/setting"
@@ -34,12 +35,15 @@ type Service struct {
 	Kinds     []ca.Kind
 	Now       func() time.Time
 	Log       *slog.Logger
-	PublicURL string // where relying parties reach this server
+	Observer  *observe.Observer // nil: nobody watches
+	PublicURL string            // where relying parties reach this server
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	Hold      func() error // unless nil, asked by Open: an error says why nothing is issued now
 
 	mu     sync.Mutex
 	open   map[ra.AuthorityID]*Open
 	limits map[ra.AuthorityID]*limits
+	pulses map[ra.AuthorityID]*pulse
 }
 
 // Input is what somebody says about an authority. In an update, nil fields
@@ -54,7 +58,10 @@ type Input struct {
 	Disabled      *bool
 }
 
-const table = "authorities"
+const (
+	table        = "authorities"
+	journalTable = "journal"
+)
 
 // Kind gives a kind by its ID; an unknown one is Invalid.
 func (s *Service) Kind(id string) (ca.Kind, error) {
@@ -322,7 +329,7 @@ func (s *Service) env(a *ra.Authority) ca.Env {
 	}
 	return ca.Env{
 		Authority: a.ID, Name: a.Name, Dial: dial, Now: s.Now, Log: s.Log.With("authority", a.Name), PublicURL: s.PublicURL,
-		HTTP:    &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8, TLSHandshakeTimeout: 10 * time.Second}},
+		HTTP:    egress.Client(dial, 60*time.Second),
 		Journal: journal{s.DB, s.Box, a.ID},
 	}
 }
@@ -336,7 +343,7 @@ type journal struct {
 }
 
 func (j journal) Put(ctx context.Context, key string, value []byte) ([]byte, error) {
-	sealed, err := j.box.Seal("journal", string(j.id), key, value)
+	sealed, err := j.box.Seal(journalTable, string(j.id), key, value)
 	if err != nil {
 		return nil, err
 	}
@@ -348,7 +355,7 @@ func (j journal) Put(ctx context.Context, key string, value []byte) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	return j.box.Open("journal", string(j.id), key, stored)
+	return j.box.Open(journalTable, string(j.id), key, stored)
 }
 
 func (j journal) Get(ctx context.Context, key string) ([]byte, error) {
@@ -360,5 +367,5 @@ func (j journal) Get(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return j.box.Open("journal", string(j.id), key, stored)
+	return j.box.Open(journalTable, string(j.id), key, stored)
 }

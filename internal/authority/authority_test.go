@@ -5,12 +5,10 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -429,74 +427,6 @@ func TestRenew(t *testing.T) {
 		after := must(w.Chain(ctx, a.ID))(w.t)
 		if len(after) != 2 || after[0].Equal(before[0]) || !after[1].Equal(before[1]) || len(w.audited("authority.changed", string(a.ID))) != 1 {
 			w.t.Errorf("%d certificates", len(after))
-		}
-	})
-}
-
-func TestLimits(t *testing.T) {
-	each(t, func(w *world) {
-		ctx := w.t.Context()
-		a := must(w.Create(ctx, w.owner, "scripted", authority.Input{GroupID: &w.acme.ID, Name: ptr("CA"), Settings: []byte(settings), MaxInFlight: ptr(2)}))(w.t)
-		o := must(w.Open(ctx, a.ID))(w.t)
-		var mu sync.Mutex
-		inside, most := 0, 0
-		var wg sync.WaitGroup
-		for range 12 {
-			wg.Go(func() {
-				err := o.Do(ctx, func(ca.Connector) error {
-					mu.Lock()
-					inside++
-					most = max(most, inside)
-					mu.Unlock()
-					time.Sleep(5 * time.Millisecond)
-					mu.Lock()
-					inside--
-					mu.Unlock()
-					return nil
-				})
-				if err != nil {
-					w.t.Errorf("%v", err)
-				}
-			})
-		}
-		wg.Wait()
-		if most != 2 {
-			w.t.Errorf("%d at once, the limit is 2", most)
-		}
-		own := errors.New("own")
-		if err := o.Do(ctx, func(ca.Connector) error { return own }); err != own {
-			w.t.Errorf("%v", err)
-		}
-		// The limits outlive a change of something else, and follow their own.
-		must(w.Update(ctx, w.owner, a.ID, authority.Input{Description: ptr("x"), RatePerSecond: ptr(0.001)}))(w.t)
-		o = must(w.Open(ctx, a.ID))(w.t)
-		if err := o.Do(ctx, func(ca.Connector) error { return nil }); err != nil {
-			w.t.Errorf("the first call: %v", err)
-		}
-		asked := false
-		err := o.Do(ctx, func(ca.Connector) error { asked = true; return nil })
-		if e := wantError(w.t, err, ra.Busy); asked || e.Retry <= 0 {
-			w.t.Errorf("asked %v, %+v", asked, e)
-		}
-		must(w.Update(ctx, w.owner, a.ID, authority.Input{Description: ptr("y")}))(w.t)
-		err = must(w.Open(ctx, a.ID))(w.t).Do(ctx, func(ca.Connector) error { return nil })
-		wantError(w.t, err, ra.Busy)
-	})
-}
-
-func TestBudget(t *testing.T) {
-	each(t, func(w *world) {
-		a := w.create("scripted", "CA", settings)
-		for _, c := range []struct {
-			rate     float64
-			inFlight int
-			span     time.Duration
-			want     int
-		}{{0, 0, 5 * time.Second, 64}, {0, 2, 5 * time.Second, 8}, {2, 50, 5 * time.Second, 10}, {0.1, 0, 5 * time.Second, 1}, {1000, 2, 5 * time.Second, 8}} {
-			must(w.Update(w.t.Context(), w.owner, a.ID, authority.Input{RatePerSecond: &c.rate, MaxInFlight: &c.inFlight}))(w.t)
-			if got := must(w.Open(w.t.Context(), a.ID))(w.t).Budget(c.span); got != c.want {
-				w.t.Errorf("%+v: %d", c, got)
-			}
 		}
 	})
 }

@@ -181,29 +181,47 @@ func notOurs(a *ra.Authority) error {
 		WithRemedy("Only an embedded CA has its own certificate renewed or signed through Chancery.")
 }
 
-func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.AuthorityID, message string, change func(ca.Settings) error) error {
-	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		a, err := s.editable(tx, actor, id)
-		if err != nil {
+// changeSettings changes an authority's settings by asking whoever keeps its
+// keys, which may take a while: no transaction is open meanwhile, and a change
+// that was made in between is taken into account by asking again.
+func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.AuthorityID, message string, change func(ca.Settings) error) (err error) {
+	defer s.forget(id)
+	for try := 1; ; try++ {
+		var before *ra.Authority
+		var settings ca.Settings
+		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			if before, err = s.editable(tx, actor, id); err != nil {
+				return err
+			}
+			settings, err = s.settings(tx, before)
 			return err
-		}
-		settings, err := s.settings(tx, a)
-		if err != nil {
+		}); err != nil {
 			return err
 		}
 		if err := change(settings); err != nil {
 			return err
 		}
-		if err := s.put(tx, a, settings); err != nil {
+		changed := false
+		err := s.DB.Write(ctx, func(tx *store.Tx) error {
+			a, err := s.editable(tx, actor, id)
+			if err != nil {
+				return err
+			}
+			if changed = !a.UpdatedAt.Equal(before.UpdatedAt); changed {
+				return ra.Errorf(ra.Conflict, "Somebody else changed the authority meanwhile.").WithRemedy("Look at it again and repeat the change.")
+			}
+			if err := s.put(tx, a, settings); err != nil {
+				return err
+			}
+			if err := tx.UpdateAuthority(a); err != nil {
+				return err
+			}
+			return audit.Record(tx, audit.Entry{Code: audit.AuthorityChanged, Actor: actor, Group: a.GroupID, Object: string(id), Message: fmt.Sprintf(message, a.Name)})
+		})
+		if !changed || try == 3 {
 			return err
 		}
-		if err := tx.UpdateAuthority(a); err != nil {
-			return err
-		}
-		return audit.Record(tx, audit.Entry{Code: audit.AuthorityChanged, Actor: actor, Group: a.GroupID, Object: string(id), Message: fmt.Sprintf(message, a.Name)})
-	})
-	s.forget(id)
-	return err
+	}
 }
 
 // Chain gives the authority's certificates, the issuing one first, as stored.

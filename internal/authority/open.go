@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chancery/internal/ca"
+	"chancery/internal/observe"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/setting"
@@ -20,6 +21,8 @@ type Open struct {
 	Kind      ca.Kind
 	Connector ca.Connector
 	limits    *limits
+	pulse     *pulse
+	observer  *observe.Observer
 }
 
 // Open gives an authority's connector for asking it for certificates. It is
@@ -29,6 +32,11 @@ func (s *Service) Open(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	if err == nil && o.Authority.Disabled {
 		return nil, ra.Errorf(ra.Conflict, "The authority %q is switched off.", o.Authority.Name).
 			WithRemedy("Switch it on again, or choose another authority in the template.").WithRetry(10 * time.Minute)
+	}
+	if err == nil && s.Hold != nil {
+		if err := s.Hold(); err != nil {
+			return nil, err
+		}
 	}
 	return o, err
 }
@@ -40,8 +48,12 @@ func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	var a *ra.Authority
 	var known *Open
 	var settings ca.Settings
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		if a, err = tx.Authority(id); err != nil {
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		config, err := tx.Config()
+		if err != nil {
+			return err
+		}
+		if a, err = config.Authority(id); err != nil {
 			return err
 		}
 		if known = s.cached(a); known != nil {
@@ -61,7 +73,7 @@ func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a, kind)}
+	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a, kind), pulse: s.pulseOf(id), observer: s.Observer}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
@@ -69,6 +81,16 @@ func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	}
 	s.open[id] = o
 	return o, nil
+}
+
+// Opened is Open where that needs nothing but a view of the configuration: it
+// gives nil when the authority has to be opened first, or is switched off.
+func (s *Service) Opened(c *store.Config, id ra.AuthorityID) (*Open, error) {
+	a, err := c.Authority(id)
+	if err != nil || a.Disabled || s.Hold != nil && s.Hold() != nil {
+		return nil, err
+	}
+	return s.cached(a), nil
 }
 
 // cached gives the open connector if it was made from the row as it is now.

@@ -50,6 +50,7 @@ func (l *logBuffer) String() string {
 type world struct {
 	*authority.Service
 	t           *testing.T
+	address     string
 	clock       *clock
 	log         *logBuffer
 	script      *scripted.Authority
@@ -61,7 +62,7 @@ type world struct {
 func each(t *testing.T, test func(w *world)) {
 	t.Helper()
 	testpeer.EachDatabase(t, func(t *testing.T, _, address string) {
-		w := &world{t: t, clock: &clock{}, log: &logBuffer{}, owner: actor("owner", ra.RoleOwner, nil)}
+		w := &world{t: t, address: address, clock: &clock{}, log: &logBuffer{}, owner: actor("owner", ra.RoleOwner, nil)}
 		w.clock.ms.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 		db := must(store.Open(t.Context(), address, w.clock.Now))(t)
 		t.Cleanup(func() { db.Close() })

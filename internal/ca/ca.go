@@ -136,6 +136,9 @@ type Reply struct {
 	Key    crypto.Signer       // the key, when the authority made it
 	Handle string              // the authority's name for the request, also set on success where there is one
 	Again  time.Duration       // while pending: when to ask again
+	// Issuer is whose key signed the certificate, when the connector has
+	// verified the signature itself; nil leaves that to the caller.
+	Issuer *x509.Certificate
 }
 
 // Pending reports whether the authority will answer later.
@@ -156,6 +159,24 @@ type Finder interface {
 	// reply to KeyAtCA without Key means that the key is lost: the certificate
 	// is to be revoked and asked for anew under another ID.
 	Find(ctx context.Context, r Request) (reply Reply, found bool, err error)
+}
+
+// Planner is an authority of this house that decides on a certificate before it
+// makes it. What it decided on becomes durable together with the request, in one
+// transaction, instead of in one of its own while the request waits.
+type Planner interface {
+	// Plan decides on the certificate for r. It keeps and signs nothing.
+	// Errors are those of Issue.
+	Plan(ctx context.Context, r Request) (Plan, error)
+	// Make makes the certificate of a Plan whose Entry is in the journal. It
+	// gives what Issue gives, and what Find gives after a crash.
+	Make(ctx context.Context, r Request, p Plan) (Reply, error)
+}
+
+// Plan is what a Planner decided on.
+type Plan interface {
+	// Entry is the journal's, for the request.
+	Entry() (key string, value []byte, err error)
 }
 
 // KeyMaker is an authority that makes the key itself. Issue of a Request with
@@ -277,11 +298,15 @@ type CRLFetcher interface {
 	CRL(ctx context.Context) ([]byte, error)
 }
 
-// CRLOrder is a CRL to be signed. Entries come from the certificate rows.
+// CRLOrder is a CRL to be signed. Entries come from the certificate rows. Points
+// are the addresses that certificates name a part of the revocations by; with
+// them the list says in its issuing distribution point (RFC 5280 §5.2.5) that it
+// is that part. The complete list has none.
 type CRLOrder struct {
 	Number     int64
 	ThisUpdate time.Time
 	NextUpdate time.Time
+	Points     []string
 	Entries    []x509.RevocationListEntry
 }
 
@@ -293,6 +318,11 @@ type CRLSigner interface {
 	// CRLTimes is how long a CRL is valid, and how long before its end the
 	// next one is due.
 	CRLTimes() (validity, overlap time.Duration)
+	// CRLShards is into how many lists the revocations of one of Issuers are
+	// divided for the certificates it signs now; 1 is the complete list alone.
+	CRLShards(issuerHash string) int
+	// CRLPoint is the address that certificates of a shard name.
+	CRLPoint(issuerHash string, s Shard) string
 	// SignCRLFor signs the CRL of one of Issuers, named by the SHA-256 of its
 	// SubjectPublicKeyInfo in hex.
 	SignCRLFor(ctx context.Context, issuerHash string, o CRLOrder) ([]byte, error)

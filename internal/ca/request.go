@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -16,8 +17,9 @@ import (
 type Order struct {
 	ID          string // stable across crashes and retries; [a-z0-9_], at most 40 characters
 	Purpose     ra.Purpose
-	CSR         []byte // DER PKCS#10; empty when KeyAtCA is set
-	KeyAtCA     string // key type the authority shall make; empty otherwise
+	CSR         []byte       // DER PKCS#10; empty when KeyAtCA is set
+	Read        *pkixmsg.CSR // CSR, when somebody has read it already; nil otherwise
+	KeyAtCA     string       // key type the authority shall make; empty otherwise
 	Subject     pkixmsg.Name
 	SANs        []pkixmsg.GeneralName
 	SID         string // AD security identifier for the extension; empty: none
@@ -93,12 +95,16 @@ func (o *Order) checkNames(p *ra.Problems) {
 
 // readCSR fills what the request's own PKCS#10 proves.
 func (r *Request) readCSR(p *ra.Problems) {
-	csr, err := pkixmsg.ParseCSR(r.CSR)
+	var err error
+	csr := r.Read
+	if csr == nil || !bytes.Equal(csr.Raw, r.CSR) {
+		csr, err = pkixmsg.ParseCSR(r.CSR)
+	}
 	if err == nil {
 		err = csr.CheckSignature()
 	}
 	if err == nil {
-		err = pkixmsg.CheckKey(csr.PublicKey)
+		err = csr.CheckKey()
 	}
 	if err != nil {
 		problem(p, "csr", err)

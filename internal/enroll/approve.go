@@ -116,9 +116,15 @@ func (s *Service) Cancel(ctx context.Context, actor ra.Actor, id ra.RequestID) (
 }
 
 func (s *Service) cancel(tx *store.Tx, actor ra.Actor, r *ra.Request, reason string) error {
+	asked := r.State == ra.PendingAtCA
 	r.Reason = reason
 	if err := s.giveUp(tx, r, ra.Cancelled); err != nil {
 		return err
+	}
+	if asked {
+		if err := s.abandon(tx, r.ID); err != nil {
+			return err
+		}
 	}
 	return audit.Record(tx, audit.Entry{Code: audit.RequestCancelled, Actor: actor, Group: r.GroupID, Object: string(r.ID), Result: "refused", Message: reason})
 }

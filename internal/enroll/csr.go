@@ -10,9 +10,9 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-// readCSR reads a DER or PEM PKCS#10, and checks possession and strength of
-// its key. What fails is final: the same bytes fail again.
-func readCSR(b []byte) (*pkixmsg.CSR, error) {
+// parseCSR reads a DER or PEM PKCS#10. What fails is final: the same bytes fail
+// again.
+func parseCSR(b []byte) (*pkixmsg.CSR, error) {
 	if block, _ := pem.Decode(b); block != nil {
 		if block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
 			return nil, refusal("The PEM block is not a certificate request.", "Send the block that begins with BEGIN CERTIFICATE REQUEST.")
@@ -20,16 +20,31 @@ func readCSR(b []byte) (*pkixmsg.CSR, error) {
 		b = block.Bytes
 	}
 	csr, err := pkixmsg.ParseCSR(b)
-	if err == nil {
-		err = csr.CheckSignature()
-	}
-	if err == nil {
-		err = pkixmsg.CheckKey(csr.PublicKey)
-	}
 	if err != nil {
 		return nil, final(fieldError("csr", err))
 	}
 	return csr, nil
+}
+
+// readCSR is parseCSR and checkCSR.
+func readCSR(b []byte) (*pkixmsg.CSR, error) {
+	csr, err := parseCSR(b)
+	if err != nil {
+		return nil, err
+	}
+	return csr, checkCSR(csr)
+}
+
+// checkCSR checks possession and strength of the key of a PKCS#10.
+func checkCSR(csr *pkixmsg.CSR) error {
+	err := csr.CheckSignature()
+	if err == nil {
+		err = csr.CheckKey()
+	}
+	if err != nil {
+		return final(fieldError("csr", err))
+	}
+	return nil
 }
 
 // judged are the extensions of a CSR that are compared with the template, or

@@ -213,20 +213,26 @@ func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.End
 	return list, next, err
 }
 
-// OpenEndpoint gives an endpoint and its settings to the door that serves it.
-// A closed or unknown one is NotFound.
+// OpenEndpoint gives an endpoint and its settings to the door that serves it, to
+// be read only. A closed or unknown one is NotFound.
 func (s *Service) OpenEndpoint(ctx context.Context, name string) (e *ra.Endpoint, v *sceppolicy.Endpoint, t *ra.Template, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if e, err = tx.EndpointByName(name); err != nil {
+		config, err := tx.Config()
+		if err != nil {
+			return err
+		}
+		if e, err = config.EndpointByName(name); err != nil {
 			return err
 		}
 		if e.Disabled {
 			return ra.Errorf(ra.NotFound, "The SCEP endpoint %q is switched off.", name).WithRemedy("Switch it on, or give the device another address.")
 		}
-		if t, err = tx.Template(e.TemplateID); err != nil {
+		if t, err = config.Template(e.TemplateID); err != nil {
 			return err
 		}
-		v, err = s.endpointSettings(tx, e)
+		v, err = store.Keep(config, "endpoint settings", string(e.ID), func(tx *store.Tx) (*sceppolicy.Endpoint, error) {
+			return s.endpointSettings(tx, e)
+		})
 		return err
 	})
 	return e, v, t, err

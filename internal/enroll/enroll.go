@@ -2,12 +2,13 @@
 // client, the API, the console, the renewal sweep) makes an Ask and calls
 // Submit; everything after that is the same.
 //
-// Submit fills the template from lookup values (fill.go), compares a CSR with
-// the result (csr.go), and writes the intent: a request row with its lease and
-// an audit entry, in one transaction. Then Issue asks the authority, inline
-// while a caller waits, or from a job when the planner finds the lease run
-// out; both run the same function. What the authority answers is recorded in
-// one more transaction (record.go). A process that dies in between leaves a
+// Submit checks the actor's rights and loads what the Ask names (prepare.go),
+// fills the template from lookup values (fill.go), compares a CSR with the
+// result (csr.go), and writes the intent: a request row with its lease and an
+// audit entry, in one transaction, together with what an authority of this house
+// has decided on by then. Then the authority is asked (issue.go), inline while a
+// caller waits, or from a job when the planner finds the lease run out. What it
+// answers is recorded in one more transaction (record.go). A process that dies in between leaves a
 // row whose next action is due soon: the authority is first asked whether it
 // already did the work, and only then asked again.
 //
@@ -22,6 +23,8 @@ import (
 
 	"chancery/internal/authority"
 	"chancery/internal/job"
+	"chancery/internal/observe"
+	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 )
@@ -35,9 +38,12 @@ type Service struct {
 	Queue       *job.Queue
 	Now         func() time.Time
 	Log         *slog.Logger
+	Observer    *observe.Observer // nil: nobody watches
 	// Step, when set, is called with the label of each step of the life of a
 	// request just before it is taken. Fault tests stop the process there.
 	Step func(label string)
+
+	handout authority.Handout[ra.RequestID]
 }
 
 // The labels of the steps, in order.
@@ -48,6 +54,9 @@ const (
 	StepRecord  = "enroll.record"  // inside the recording transaction
 	StepDeliver = "enroll.deliver" // recorded, the caller not yet told
 )
+
+// Steps lists the labels, for tests that stop the process at each.
+var Steps = []string{StepIntent, StepAsk, StepAnswer, StepRecord, StepDeliver}
 
 // lease is how long whoever acts on a request has before the planner takes it
 // up again. It is longer than any call to an authority.

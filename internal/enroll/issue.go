@@ -13,6 +13,7 @@ import (
 	"chancery/internal/lookup"
 	"chancery/internal/ra"
 	"chancery/internal/store"
+	"chancery/internal/wire/pkixmsg"
 )
 
 // maxIssue is how long an approved request may take before people are told.
@@ -31,6 +32,9 @@ func (s *Service) Work(ctx context.Context, j IssueJob) error {
 	r, resumed, err := s.claim(ctx, j.Request)
 	if err != nil || r == nil {
 		return err
+	}
+	if r.Renews != "" {
+		ctx = authority.InBackground(ctx)
 	}
 	_, err = s.act(ctx, r, resumed)
 	return err // a failed call is on the obligation; the planner comes back to it
@@ -123,6 +127,37 @@ func (s *Service) submitted(tx *store.Tx, r *ra.Request) error {
 func (s *Service) act(ctx context.Context, r *ra.Request, resumed bool) (*ra.Request, error) {
 	ctx = context.WithoutCancel(ctx)
 	reply, chain, err := s.call(ctx, r, resumed)
+	r, _, err = s.settle(ctx, r, nil, reply, chain, err)
+	return r, err
+}
+
+// actOn is act for a request that was submitted just now: what the authority has
+// decided on already is only to be made.
+func (s *Service) actOn(ctx context.Context, r *ra.Request, p *Prepared) (*ra.Request, error) {
+	if p.plan == nil {
+		return s.act(ctx, r, false)
+	}
+	ctx = context.WithoutCancel(ctx)
+	reply, err := s.make(ctx, p)
+	r, p.issued, err = s.settle(ctx, r, p, reply, reply.Chain, err)
+	return r, err
+}
+
+// make has the authority make what it decided on.
+func (s *Service) make(ctx context.Context, p *Prepared) (reply ca.Reply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err = p.open.Do(ctx, func(ca.Connector) error {
+		reply, err = p.plan.Make(ctx, p.order)
+		return err
+	})
+	return reply, err
+}
+
+// settle records what came of asking the authority, and gives the certificate
+// when there is one. p is what the request was prepared as, if it was just now.
+func (s *Service) settle(ctx context.Context, r *ra.Request, p *Prepared, reply ca.Reply, chain []*x509.Certificate, err error) (*ra.Request, *ra.Certificate, error) {
+	var c *ra.Certificate
 	s.step(StepAnswer)
 	switch {
 	case err != nil:
@@ -130,10 +165,30 @@ func (s *Service) act(ctx context.Context, r *ra.Request, resumed bool) (*ra.Req
 	case reply.Pending():
 		r, err = s.pending(ctx, r, reply)
 	default:
-		r, err = s.record(ctx, r, reply, chain)
+		r, c, err = s.keep(ctx, r, p, reply, chain)
 	}
+	s.observe(r, p, err)
 	s.step(StepDeliver)
-	return r, err
+	return r, c, err
+}
+
+// observe tells those who watch what came of asking the authority.
+func (s *Service) observe(r *ra.Request, p *Prepared, err error) {
+	if err != nil || r == nil {
+		return
+	}
+	result := string(r.State)
+	switch r.State {
+	case ra.Submitted:
+		result = "postponed"
+	case ra.PendingAtCA:
+		result = "pending"
+	}
+	var waited time.Duration
+	if p != nil {
+		waited = time.Since(p.began)
+	}
+	s.Observer.Enrolled(r.Door, result, waited)
 }
 
 // call asks the authority: for the answer it promised, for an answer that may
@@ -189,8 +244,12 @@ func ask(ctx context.Context, c ca.Connector, request ca.Request, r *ra.Request,
 func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (ca.Request, error) {
 	var t *ra.Template
 	var old *ra.Certificate
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		if t, err = tx.Template(r.TemplateID); err != nil {
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		config, err := tx.Config()
+		if err != nil {
+			return err
+		}
+		if t, err = config.Template(r.TemplateID); err != nil {
 			return err
 		}
 		if r.Renews != "" {
@@ -205,25 +264,41 @@ func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (
 	if err != nil {
 		return ca.Request{}, err
 	}
-	order, err := f.Order(r.ID, t)
+	der, err := s.CSR(r)
 	if err != nil {
 		return ca.Request{}, err
 	}
-	if order.Options, err = templateOptions(o.Kind, &t.Spec); err != nil {
-		return ca.Request{}, err
-	}
-	if old != nil {
-		if order.Renews, err = x509.ParseCertificate(old.DER); err != nil {
+	var csr *pkixmsg.CSR
+	if der != nil {
+		if csr, err = parseCSR(der); err != nil {
 			return ca.Request{}, err
 		}
 	}
-	if order.CSR, err = s.CSR(r); err != nil {
+	return order(o.Kind, r, t, f, old, csr)
+}
+
+// order makes the checked request for an authority of a kind. old is the
+// certificate to be renewed, csr is nil when the authority makes the key.
+func order(kind ca.Kind, r *ra.Request, t *ra.Template, f *Fill, old *ra.Certificate, csr *pkixmsg.CSR) (ca.Request, error) {
+	o, err := f.Order(r.ID, t)
+	if err != nil {
 		return ca.Request{}, err
 	}
-	if r.KeyPlace == ra.KeyAtCA {
-		order.KeyAtCA = f.KeyType
+	if o.Options, err = templateOptions(kind, &t.Spec); err != nil {
+		return ca.Request{}, err
 	}
-	return ca.NewRequest(order)
+	if old != nil {
+		if o.Renews, err = x509.ParseCertificate(old.DER); err != nil {
+			return ca.Request{}, err
+		}
+	}
+	if csr != nil {
+		o.CSR, o.Read = csr.Raw, csr
+	}
+	if r.KeyPlace == ra.KeyAtCA {
+		o.KeyAtCA = f.KeyType
+	}
+	return ca.NewRequest(o)
 }
 
 // pending notes that the authority will answer later.

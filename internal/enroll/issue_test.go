@@ -348,19 +348,19 @@ func TestPlanAndQueue(t *testing.T) {
 }
 
 // TestPlanIsFairAndBounded: a planner run hands out no more than the budget,
-// renewals and new enrolments in turn.
+// three new enrolments for a renewal, however many renewals were there before.
 func TestPlanIsFairAndBounded(t *testing.T) {
 	each(t, func(w *world) {
 		must(w.authorities.Update(w.t.Context(), w.owner, w.outer, authority.Input{RatePerSecond: ptr(1.0), MaxInFlight: ptr(50)}))(w.t)
 		tpl := w.template(w.outer, wifi())
 		old := w.asked(tpl).CertificateID
 		w.write(func(tx *store.Tx) error {
-			for i := range 30 {
-				r := &ra.Request{ID: ra.RequestID(fmt.Sprintf("req_%02d", i)), GroupID: w.berlin.ID, AuthorityID: w.outer, TemplateID: tpl.ID, DeviceID: w.phone.ID,
+			for i := range 310 {
+				r := &ra.Request{ID: ra.RequestID(fmt.Sprintf("req_%03d", i)), GroupID: w.berlin.ID, AuthorityID: w.outer, TemplateID: tpl.ID, DeviceID: w.phone.ID,
 					IdempotencyKey: fmt.Sprint("k", i), KeyPlace: ra.KeyOnDevice, Fill: []byte("{}"), State: ra.Submitted, AskedBy: w.owner,
 					Obligation: ra.Obligation{Action: ra.ActionIssue, At: tx.Now.Add(-time.Hour), Deadline: tx.Now.Add(time.Hour)}}
-				if i < 20 {
-					r.Renews = old
+				if i < 300 {
+					r.Renews, r.At = old, tx.Now.Add(-2*time.Hour)
 				}
 				if err := tx.CreateRequest(r); err != nil {
 					return err
@@ -375,8 +375,8 @@ func TestPlanIsFairAndBounded(t *testing.T) {
 		for _, id := range w.jobs() {
 			kinds[w.request(id).Renews != ""]++
 		}
-		if kinds[true]+kinds[false] != 5 || kinds[false] != 3 {
-			w.t.Errorf("%d renewals and %d enrolments were handed out; want 2 and 3", kinds[true], kinds[false])
+		if kinds[true] != 1 || kinds[false] != 4 {
+			w.t.Errorf("%d renewals and %d enrolments were handed out; want 1 and 4", kinds[true], kinds[false])
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"chancery/internal/audit"
+	"chancery/internal/authority"
 	"chancery/internal/job"
 	"chancery/internal/ra"
 	"chancery/internal/store"
@@ -19,13 +20,18 @@ func (PlanJob) Kind() string { return "enroll.plan" }
 // PlanEvery is how often the planner runs.
 const PlanEvery = 5 * time.Second
 
-// planBatch is how many due requests of one authority the planner looks at, at
-// least.
-const planBatch = 200
+const (
+	// planBatch is how many requests one transaction of the planner ends or
+	// tells people of, and how many of them one run does for an authority.
+	planBatch = 200
+	// putBatch is how many jobs one transaction puts: it must not keep those
+	// waiting who write beside it.
+	putBatch = 50
+)
 
-// Plan hands out the due requests of every authority under its budget, new
-// enrolments and renewals in turn, ends approvals nobody gave, and tells people
-// about what is late.
+// Plan hands out the due requests of every authority under its budget, three
+// new enrolments for each renewal while both wait, ends approvals nobody gave,
+// and tells people about what is late.
 func (s *Service) Plan(ctx context.Context, _ PlanJob) error {
 	var all []*ra.Authority
 	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
@@ -42,28 +48,141 @@ func (s *Service) Plan(ctx context.Context, _ PlanJob) error {
 	return nil
 }
 
-func (s *Service) planFor(ctx context.Context, a *ra.Authority) error {
-	budget := 0
-	if o, err := s.Authorities.Open(ctx, a.ID); err == nil {
-		budget = o.Budget(PlanEvery)
-	} else if !a.Disabled {
-		s.Log.Warn("authority cannot be opened, its requests wait", "authority", a.Name, "error", err)
-	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		if err := s.expireApprovals(tx, a.ID); err != nil {
-			return err
+// due is what one look at an authority's requests finds.
+type due struct {
+	fresh, renewals []ra.RequestID // whose turn it is, oldest first
+	expired         bool           // approvals nobody gave
+	late            bool           // requests people must hear of
+	down            bool           // an outage people may have to hear of
+	now             time.Time
+}
+
+func (s *Service) look(ctx context.Context, id ra.AuthorityID, n int) (d due, err error) {
+	asking := []ra.Action{ra.ActionIssue, ra.ActionFetch}
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		d = due{now: tx.Now}
+		for line, ids := range map[store.Line]*[]ra.RequestID{store.NewLine: &d.fresh, store.RenewalLine: &d.renewals} {
+			list, err := tx.DueRequests(id, line, asking, n)
+			if err != nil {
+				return err
+			}
+			for _, r := range list {
+				*ids = append(*ids, r.ID)
+			}
+			approvals, err := tx.DueRequests(id, line, []ra.Action{ra.ActionApprove}, 1)
+			if err != nil {
+				return err
+			}
+			d.expired = d.expired || len(approvals) > 0
 		}
-		due, err := tx.DueRequests(a.ID, []ra.Action{ra.ActionIssue, ra.ActionFetch}, max(4*budget, planBatch))
+		late, err := tx.OverdueRequests(id, 1)
 		if err != nil {
 			return err
 		}
-		for _, r := range due { // whether or not their turn comes: an authority that is away is what people must hear of
-			if err := s.escalate(tx, r); err != nil {
+		down, err := tx.Outage(id)
+		d.late, d.down = len(late) > 0, down != nil
+		return err
+	})
+	return d, err
+}
+
+func (s *Service) planFor(ctx context.Context, a *ra.Authority) error {
+	var budget authority.Budget
+	if o, err := s.Authorities.Open(ctx, a.ID); err == nil {
+		if budget, err = o.Budget(ctx, PlanEvery); err != nil {
+			return err
+		}
+	} else if !a.Disabled {
+		s.Log.Warn("authority cannot be opened, its requests wait", "authority", a.Name, "error", err)
+	}
+	line := string(a.ID)
+	d, err := s.look(ctx, a.ID, s.handout.Look(line))
+	if err != nil {
+		return err
+	}
+	if d.expired {
+		if err := s.expireApprovals(ctx, a.ID); err != nil {
+			return err
+		}
+	}
+	if d.late || d.down {
+		if err := s.alarm(ctx, a); err != nil {
+			return err
+		}
+	}
+	return s.enqueueAll(ctx, s.handout.Next(line, fair(d.fresh, d.renewals), budget.Calls, d.now), budget.Gap)
+}
+
+// newPerRenewal is how many new enrolments go before each renewal while both
+// wait.
+const newPerRenewal = 3
+
+// fair merges new enrolments and renewals, each in its own order, so that
+// neither starves.
+func fair(fresh, renewals []ra.RequestID) []ra.RequestID {
+	out := make([]ra.RequestID, 0, len(fresh)+len(renewals))
+	for len(fresh) > 0 && len(renewals) > 0 {
+		n := min(newPerRenewal, len(fresh))
+		out = append(append(out, fresh[:n]...), renewals[0])
+		fresh, renewals = fresh[n:], renewals[1:]
+	}
+	return append(append(out, fresh...), renewals...)
+}
+
+// enqueueAll puts a job for each request, a gap apart, so that no worker waits
+// for an authority that is slow on purpose.
+func (s *Service) enqueueAll(ctx context.Context, ids []ra.RequestID, gap time.Duration) error {
+	for first := 0; first < len(ids); first += putBatch {
+		part := ids[first:min(first+putBatch, len(ids))]
+		if err := s.DB.Write(ctx, func(tx *store.Tx) error {
+			for i, id := range part {
+				o := job.PutOptions{Unique: string(id), At: tx.Now.Add(time.Duration(first+i) * gap)}
+				if err := job.Put(tx, s.Queue, IssueJob{id}, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) expireApprovals(ctx context.Context, id ra.AuthorityID) error {
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		for _, line := range []store.Line{store.NewLine, store.RenewalLine} {
+			late, err := tx.DueRequests(id, line, []ra.Action{ra.ActionApprove}, planBatch)
+			if err != nil {
 				return err
 			}
+			for _, r := range late {
+				if err := s.cancel(tx, ra.System("enroll"), r, "Nobody approved it in time."); err != nil {
+					return err
+				}
+				if err := tx.ReleaseChallenge(r.ID); err != nil {
+					return err
+				}
+			}
 		}
-		for _, r := range fair(due, budget) {
-			if err := s.enqueue(tx, r.ID); err != nil {
+		return nil
+	})
+}
+
+// alarm tells people of an authority that does not answer, once for all its
+// requests, and otherwise of each request that is late, once: whether or not
+// its turn came.
+func (s *Service) alarm(ctx context.Context, a *ra.Authority) error {
+	return s.DB.Write(ctx, func(tx *store.Tx) error {
+		if down, err := authority.Watch(tx, a); err != nil || down != nil {
+			return err
+		}
+		late, err := tx.OverdueRequests(a.ID, planBatch)
+		if err != nil {
+			return err
+		}
+		for _, r := range late {
+			if err := s.escalate(tx, r); err != nil {
 				return err
 			}
 		}
@@ -71,49 +190,8 @@ func (s *Service) planFor(ctx context.Context, a *ra.Authority) error {
 	})
 }
 
-// fair picks n of the due requests: new enrolments and renewals in turn, each
-// oldest first, so that neither starves.
-func fair(due []*ra.Request, n int) []*ra.Request {
-	var fresh, renewals, out []*ra.Request
-	for _, r := range due {
-		if r.Renews == "" {
-			fresh = append(fresh, r)
-		} else {
-			renewals = append(renewals, r)
-		}
-	}
-	for len(out) < n && len(fresh)+len(renewals) > 0 {
-		if len(fresh) > 0 {
-			out, fresh = append(out, fresh[0]), fresh[1:]
-		}
-		if len(renewals) > 0 && len(out) < n {
-			out, renewals = append(out, renewals[0]), renewals[1:]
-		}
-	}
-	return out
-}
-
-func (s *Service) expireApprovals(tx *store.Tx, id ra.AuthorityID) error {
-	late, err := tx.DueRequests(id, []ra.Action{ra.ActionApprove}, planBatch)
-	if err != nil {
-		return err
-	}
-	for _, r := range late {
-		if err := s.cancel(tx, ra.System("enroll"), r, "Nobody approved it in time."); err != nil {
-			return err
-		}
-		if err := tx.ReleaseChallenge(r.ID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// escalate tells people once that a request is past its deadline.
+// escalate tells people that a request is past its deadline.
 func (s *Service) escalate(tx *store.Tx, r *ra.Request) error {
-	if !r.Late(tx.Now) || !r.Escalated.IsZero() {
-		return nil
-	}
 	r.Escalated = tx.Now
 	if err := tx.UpdateRequest(r); err != nil {
 		return err
@@ -127,5 +205,6 @@ func (s *Service) escalate(tx *store.Tx, r *ra.Request) error {
 func (s *Service) Handle() {
 	job.Handle(s.Queue, s.Work)
 	job.Handle(s.Queue, s.Plan)
+	job.Handle(s.Queue, s.Abandon)
 	job.Every(s.Queue, PlanEvery, PlanJob{})
 }

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -22,29 +23,53 @@ import (
 // end, the replaced certificate's grace and the audit entry, in one
 // transaction. Recording the same answer twice changes nothing.
 func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, chain []*x509.Certificate) (*ra.Request, error) {
+	r, _, err := s.keep(ctx, r, nil, reply, chain)
+	return r, err
+}
+
+// keep is record, and gives the certificate when this call stored it. p spares a
+// look at the template and the chain; nil when there is none.
+func (s *Service) keep(ctx context.Context, r *ra.Request, p *Prepared, reply ca.Reply, chain []*x509.Certificate) (*ra.Request, *ra.Certificate, error) {
+	ctx, span := s.Observer.Start(ctx, "enroll.record", "request", string(r.ID))
+	r, c, err := s.write(ctx, r, p, reply, chain)
+	span.End(err)
+	return r, c, err
+}
+
+// write is keep without those who watch.
+func (s *Service) write(ctx context.Context, r *ra.Request, p *Prepared, reply ca.Reply, chain []*x509.Certificate) (*ra.Request, *ra.Certificate, error) {
 	leaf := reply.Chain[0]
 	keyLost := r.KeyPlace == ra.KeyAtCA && reply.Key == nil
 	if err := s.matches(r, leaf, reply.Key); err != nil && !keyLost {
-		return s.postpone(ctx, r, err)
+		r, err = s.postpone(ctx, r, err)
+		return r, nil, err
 	}
-	issuer, err := s.issuerOf(ctx, r.AuthorityID, leaf, chain)
+	issuer, err := reply.Issuer, error(nil)
+	if issuer == nil {
+		issuer, err = s.issuerOf(ctx, r.AuthorityID, leaf, chain)
+	}
 	if err != nil {
-		return s.postpone(ctx, r, err)
+		r, err = s.postpone(ctx, r, err)
+		return r, nil, err
 	}
+	row := Row(leaf, issuer, s.Now())
+	var stored, replaced *ra.Certificate
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		s.step(StepRecord)
 		fresh, err := tx.Request(r.ID)
 		if err != nil {
 			return err
 		}
+		stored = nil // this function may run again
 		if r = fresh; r.CertificateID != "" {
 			return nil
 		}
-		t, err := tx.Template(r.TemplateID)
+		t, known, err := settings(tx, r, p)
 		if err != nil {
 			return err
 		}
-		c := Row(leaf, issuer, tx.Now)
+		copied := *row
+		c := &copied
 		c.GroupID, c.AuthorityID, c.TemplateID, c.DeviceID, c.UserID = r.GroupID, r.AuthorityID, r.TemplateID, r.DeviceID, r.UserID
 		c.RequestID, c.KeyPlace, c.Renews = r.ID, r.KeyPlace, r.Renews
 		unwanted, err := s.unwanted(tx, r, t)
@@ -62,7 +87,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 			return err
 		}
 		if len(chain) > 1 && chain[1].Equal(issuer) {
-			if err := authority.PutChain(tx, r.AuthorityID, chain[1:]); err != nil {
+			if err := putChain(tx, known, r.AuthorityID, chain[1:]); err != nil {
 				return err
 			}
 		}
@@ -72,7 +97,7 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 			}
 		}
 		if r.Renews != "" && unwanted == "" {
-			if err := supersede(tx, r.Renews, c, &t.Spec); err != nil {
+			if replaced, err = supersede(tx, r.Renews, c, &t.Spec); err != nil {
 				return err
 			}
 		}
@@ -86,19 +111,53 @@ func (s *Service) record(ctx context.Context, r *ra.Request, reply ca.Reply, cha
 		if err := audit.Record(tx, audit.Entry{Code: audit.CertificateIssued, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(r.ID),
 			Message: "Certificate issued: " + c.Subject, Details: map[string]any{"serial": c.Serial, "fingerprint": c.Fingerprint, "not_after": c.NotAfter,
 				"device": c.DeviceID, "renews": c.Renews, "authority": c.AuthorityID}}); err != nil || unwanted == "" {
+			stored = c
 			return err
 		}
-		if err := tx.MarkCRLStale(c.AuthorityID); err != nil {
+		if err := tx.MarkCRLStale(c.IssuerHash, c.Serial); err != nil {
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.CertificateRevoked, Actor: ra.System("enroll"), Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),
 			Message: "Revoked at once: " + c.Subject, Details: map[string]any{"reason": c.Reason.String(), "comment": unwanted, "serial": c.Serial}})
 	})
 	if ra.KindOf(err) == ra.Conflict && s.taken(ctx, r, leaf, issuer) {
-		return s.postpone(ctx, r, ra.Errorf(ra.RefusedByCA, "The authority answered with the certificate of another request.").
+		r, err = s.postpone(ctx, r, ra.Errorf(ra.RefusedByCA, "The authority answered with the certificate of another request.").
 			WithRemedy("Look at the authority's own record of this request; nothing was stored.").WithRetry(ra.Never).WithCause(err))
 	}
-	return r, err
+	if err != nil {
+		stored = nil
+	}
+	if stored != nil && replaced != nil {
+		s.Observer.Renewed(replaced.NotAfter.Sub(stored.CreatedAt))
+	}
+	return r, stored, err
+}
+
+// settings gives the template of a request and the certificates of its authority
+// as they are stored.
+func settings(tx *store.Tx, r *ra.Request, p *Prepared) (*ra.Template, []store.Issuer, error) {
+	if p != nil {
+		return p.template, p.known, nil
+	}
+	config, err := tx.Config()
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := config.Template(r.TemplateID)
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := config.Issuers(r.AuthorityID)
+	return t, known, err
+}
+
+// putChain stores an authority's certificates unless they are known as they are.
+func putChain(tx *store.Tx, known []store.Issuer, id ra.AuthorityID, chain []*x509.Certificate) error {
+	same := func(i store.Issuer, c *x509.Certificate) bool { return bytes.Equal(i.DER, c.Raw) }
+	if len(known) >= len(chain) && slices.EqualFunc(known[:len(chain)], chain, same) {
+		return nil
+	}
+	return authority.PutChain(tx, id, chain)
 }
 
 // answered ends a request with the certificate that was recorded for it. One
@@ -115,7 +174,7 @@ func (s *Service) answered(tx *store.Tx, r *ra.Request, keyLost bool) error {
 	if err := move(r, ra.Issued); err != nil {
 		return err
 	}
-	return tx.UpdateRequest(r)
+	return tx.MoveRequest(r)
 }
 
 // unwanted says why a certificate that arrives is revoked at once: its request
@@ -125,14 +184,14 @@ func (s *Service) unwanted(tx *store.Tx, r *ra.Request, t *ra.Template) (string,
 	if Ended(r.State) {
 		return "the request was " + words(r.State) + " before the authority answered", nil
 	}
-	if r.DeviceID == "" {
+	if r.DeviceID == "" || !slices.Contains(t.Spec.RevokeOn, "unenrolment") {
 		return "", nil
 	}
 	d, err := tx.Device(r.DeviceID)
 	if err != nil {
 		return "", err
 	}
-	if d.State == ra.DeviceUnenrolled && slices.Contains(t.Spec.RevokeOn, "unenrolment") {
+	if d.State == ra.DeviceUnenrolled {
 		return "the device was unenrolled before the authority answered", nil
 	}
 	return "", nil
@@ -227,22 +286,32 @@ func sansOf(c *x509.Certificate) []string {
 	return []string{}
 }
 
+// Notice is how long before the end of a certificate people are told that
+// nothing has replaced it: two weeks and a day for a server that was down, or a
+// third of a shorter life.
+func Notice(lifetime time.Duration) time.Duration { return min(15*24*time.Hour, lifetime/3) }
+
 // Duty is what happens next to a fresh certificate. Renewals due on the same
-// day are spread over a twentieth of the time before expiry.
+// day are spread over a twentieth of the time before expiry. Where the template
+// renews so late that there were no time left before the notice, it is renewed
+// earlier.
 func Duty(c *ra.Certificate, spec *ra.TemplateSpec) ra.Obligation {
+	notice := Notice(c.Lifetime())
 	if !spec.AutoRenew {
-		return ra.Obligation{Action: ra.ActionExpire, At: c.NotAfter, Deadline: c.NotAfter.Add(24 * time.Hour)}
+		at := c.NotAfter.Add(-notice)
+		return ra.Obligation{Action: ra.ActionExpire, At: at, Deadline: at}
 	}
 	before := spec.RenewBefore.Duration()
 	if before <= 0 || before >= c.Lifetime() {
 		before = c.Lifetime() / 3
 	}
+	before = max(before, notice+notice/2)
 	at := c.NotAfter.Add(-before).Add(spread(before / 20))
 	action := ra.ActionRenew
 	if c.KeyPlace == ra.KeyOnDevice {
 		action = ra.ActionAwait
 	}
-	return ra.Obligation{Action: action, At: at, Deadline: c.NotAfter.Add(-before / 2)}
+	return ra.Obligation{Action: action, At: at, Deadline: c.NotAfter.Add(-max(before/2, notice))}
 }
 
 // spread is a random part of span: it keeps renewals from falling on one
@@ -260,26 +329,26 @@ func spread(span time.Duration) time.Duration {
 
 // supersede puts the replaced certificate into its grace period. One that was
 // replaced before (the successor never reached the device) gives its former
-// successor up too.
-func supersede(tx *store.Tx, id ra.CertificateID, by *ra.Certificate, spec *ra.TemplateSpec) error {
+// successor up too. It gives the replaced one.
+func supersede(tx *store.Tx, id ra.CertificateID, by *ra.Certificate, spec *ra.TemplateSpec) (*ra.Certificate, error) {
 	old, err := tx.Certificate(id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if lost := old.RenewedBy; lost != "" && lost != by.ID {
 		former, err := tx.Certificate(lost)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if former.State == ra.Valid {
 			retire(former, by.ID, tx.Now, spec)
 			if err := tx.UpdateCertificate(former); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	retire(old, by.ID, tx.Now, spec)
-	return tx.UpdateCertificate(old)
+	return old, tx.UpdateCertificate(old)
 }
 
 func retire(c *ra.Certificate, by ra.CertificateID, now time.Time, spec *ra.TemplateSpec) {

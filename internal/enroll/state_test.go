@@ -58,30 +58,21 @@ func TestMovesReachAnEnd(t *testing.T) {
 }
 
 func TestFair(t *testing.T) {
-	requests := func(kinds string) []*ra.Request {
-		var out []*ra.Request
-		for i, k := range kinds {
-			r := &ra.Request{ID: ra.RequestID(rune('a' + i))}
-			if k == 'r' {
-				r.Renews = "crt"
-			}
-			out = append(out, r)
+	requests := func(names string) (list []ra.RequestID) {
+		for _, name := range names {
+			list = append(list, ra.RequestID(name))
 		}
-		return out
+		return list
 	}
-	for _, c := range []struct {
-		due  string
-		n    int
-		want string
-	}{
-		{"", 5, ""}, {"ffff", 2, "ab"}, {"rrrrff", 3, "eaf"}, {"rrrrff", 10, "eafbcd"}, {"fr", 0, ""}, {"rrr", 2, "ab"}, {"ffrr", 4, "acbd"},
+	for _, c := range []struct{ fresh, renewals, want string }{
+		{"", "", ""}, {"abcd", "", "abcd"}, {"", "xyz", "xyz"}, {"ab", "xyz", "abxyz"}, {"abcdefgh", "xyz", "abcxdefyghz"}, {"abcdefghijk", "x", "abcxdefghijk"},
 	} {
 		got := ""
-		for _, r := range fair(requests(c.due), c.n) {
-			got += string(r.ID)
+		for _, id := range fair(requests(c.fresh), requests(c.renewals)) {
+			got += string(id)
 		}
 		if got != c.want {
-			t.Errorf("%d of %s: %q, want %q", c.n, c.due, got, c.want)
+			t.Errorf("%s and %s: %q, want %q", c.fresh, c.renewals, got, c.want)
 		}
 	}
 }
@@ -115,7 +106,8 @@ func TestDuty(t *testing.T) {
 		"by the device":    {ra.KeyOnDevice, ra.TemplateSpec{AutoRenew: true, RenewBefore: 30}, ra.ActionAwait, 30 * day, 28*day + 12*time.Hour, 15 * day},
 		"key at the CA":    {ra.KeyAtCA, ra.TemplateSpec{AutoRenew: true, RenewBefore: 30}, ra.ActionRenew, 30 * day, 28*day + 12*time.Hour, 15 * day},
 		"too short a life": {ra.KeyHere, ra.TemplateSpec{AutoRenew: true, RenewBefore: 120}, ra.ActionRenew, 30 * day, 28*day + 12*time.Hour, 15 * day},
-		"nobody renews":    {ra.KeyHere, ra.TemplateSpec{}, ra.ActionExpire, 0, 0, -day},
+		"late":             {ra.KeyHere, ra.TemplateSpec{AutoRenew: true, RenewBefore: 10}, ra.ActionRenew, 22*day + 12*time.Hour, 21 * day, 15 * day},
+		"nobody renews":    {ra.KeyHere, ra.TemplateSpec{}, ra.ActionExpire, 15 * day, 15 * day, 15 * day},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.KeyPlace = k.place

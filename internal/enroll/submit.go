@@ -4,13 +4,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
-	"strings"
+	"time"
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
-	"chancery/internal/lookup"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 	"chancery/internal/wire/pkixmsg"
@@ -20,8 +17,10 @@ import (
 type Ask struct {
 	Template    ra.TemplateID
 	Device      ra.DeviceID      // empty for a user's own certificate
+	Loaded      *ra.Device       // Device, by a door that loaded it in the view given to Prepare; nil otherwise
 	User        ra.UserID        // empty: the device's user
 	CSR         []byte           // DER or PEM; empty when the key is not made by the asker
+	Read        *pkixmsg.CSR     // CSR, by a door that has read it; nil otherwise
 	Renews      ra.CertificateID // the certificate this one replaces
 	Door        string           // "scep", "api", "console", "cli", "renewal"
 	Endpoint    ra.EndpointID
@@ -44,18 +43,49 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 			return r, err
 		}
 	}
-	p, err := s.prepare(ctx, actor, ask)
+	if ask.Read == nil && len(ask.CSR) > 0 { // outside of the view: it takes a while
+		csr, err := readCSR(ask.CSR)
+		if err != nil {
+			return s.orKnown(ctx, actor, ask, err)
+		}
+		ask.Read = csr
+	}
+	var p *Prepared
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		p = s.Prepare(tx, actor, ask)
+		return nil
+	})
 	if err != nil {
 		return s.orKnown(ctx, actor, ask, err)
 	}
-	var r *ra.Request
+	return s.SubmitPrepared(ctx, p)
+}
+
+// SubmitPrepared is the second half of Submit: it writes the intent, acts on it,
+// and gives what Submit gives.
+func (s *Service) SubmitPrepared(ctx context.Context, p *Prepared) (r *ra.Request, err error) {
+	p.began = time.Now()
+	ctx, span := s.Observer.Start(ctx, "enroll.submit", "door", p.ask.Door)
+	defer func() {
+		if r != nil {
+			span.Note("request", string(r.ID), "state", string(r.State))
+		}
+		span.End(err)
+	}()
+	if p.refused != nil {
+		s.Observer.Enrolled(p.ask.Door, "refused", 0)
+		return s.orKnown(ctx, p.actor, p.ask, p.refused)
+	}
+	if err := s.complete(ctx, p); err != nil {
+		return s.orKnown(ctx, p.actor, p.ask, err)
+	}
 	var existing bool
 	s.step(StepIntent)
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh := p.request // a copy: this function may run again
 		r, existing = &fresh, false
-		if ask.Key != "" {
-			found, err := knownIn(tx, actor, ask)
+		if p.ask.Key != "" { // again: whoever was faster may share this transaction, which no other sees yet
+			found, err := knownIn(tx, p.actor, p.ask)
 			if err != nil {
 				return err
 			}
@@ -64,16 +94,16 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 				return nil
 			}
 		}
-		return s.intend(tx, actor, ask, p, r)
+		return s.intend(tx, p, r)
 	})
 	if err != nil {
-		return s.orKnown(ctx, actor, ask, err)
+		return s.orKnown(ctx, p.actor, p.ask, err)
 	}
-	if existing || !ask.Wait || r.State != ra.Submitted {
+	if existing || !p.ask.Wait || r.State != ra.Submitted {
 		return r, nil
 	}
 	s.step(StepAsk)
-	return s.act(ctx, r, false)
+	return s.actOn(ctx, r, p)
 }
 
 // known gives the request an earlier Ask with the same key led to, or nil.
@@ -117,306 +147,19 @@ func knownIn(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Request, error) {
 	return r, nil
 }
 
-// prepared is a checked Ask, ready to be written.
-type prepared struct {
-	request  ra.Request
-	template *ra.Template
-	fill     *Fill
-	key      crypto.Signer // made here; nil otherwise
-	csr      []byte        // DER; nil while the authority makes the key
-}
-
-// prepare loads what an Ask names, checks every right and rule, fills the
-// template and makes the key when it is made here. It writes nothing.
-func (s *Service) prepare(ctx context.Context, actor ra.Actor, ask Ask) (*prepared, error) {
-	p := &prepared{}
-	var subject lookup.Subject
-	var csr *pkixmsg.CSR
-	var err error
-	if len(ask.CSR) > 0 {
-		if csr, err = readCSR(ask.CSR); err != nil {
-			return nil, err
-		}
-	}
-	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		if p.template, subject, err = s.subject(tx, actor, ask); err != nil {
-			return err
-		}
-		if csr != nil {
-			var user ra.UserID
-			if subject.User != nil {
-				user = subject.User.ID
-			}
-			return checkKeyReuse(tx, ask, user, p.template, hex.EncodeToString(csr.SPKIHash[:]))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	t := p.template
-	if p.fill, err = fill(t, subject); err != nil {
-		return nil, final(err)
-	}
-	now := s.Now()
-	r := ra.Request{ID: ra.NewID[ra.RequestID](ra.RequestPrefix, now), GroupID: t.GroupID, AuthorityID: t.AuthorityID, TemplateID: t.ID,
-		TemplateRev: t.Revision, Renews: ask.Renews, Door: ask.Door, EndpointID: ask.Endpoint, TransactionID: ask.Transaction,
-		IdempotencyKey: ask.Key, KeyPlace: t.Spec.KeyPlace, Subject: p.fill.Subject, AskedBy: actor}
-	if r.IdempotencyKey == "" {
-		r.IdempotencyKey = string(r.ID)
-	}
-	if subject.Device != nil {
-		r.DeviceID, r.GroupID = subject.Device.ID, subject.Device.GroupID
-	}
-	if subject.User != nil {
-		r.UserID = subject.User.ID
-		if subject.Device == nil {
-			r.GroupID = subject.User.GroupID
-		}
-	}
-	switch {
-	case csr != nil:
-		if err := judge(t, p.fill, csr); err != nil {
-			return nil, err
-		}
-		r.KeyPlace = ra.KeyOnDevice
-		p.fill.KeyPlace, p.fill.KeyType = ra.KeyOnDevice, string(csr.Key.Type)
-		p.csr, r.SPKIHash = csr.Raw, hex.EncodeToString(csr.SPKIHash[:])
-	case t.Spec.KeyPlace == ra.KeyHere:
-		if err := p.makeKey(&r); err != nil {
-			return nil, err
-		}
-	case t.Spec.KeyPlace == ra.KeyAtCA:
-	default:
-		return nil, ra.Errorf(ra.Invalid, "Template %q leaves the key to the device, so a certificate request is needed.", t.Name).WithField("csr").
-			WithRemedy("Send a PKCS#10, or use a template whose key is made here.")
-	}
-	r.Fill, err = json.Marshal(p.fill)
-	p.request = r
-	return p, err
-}
-
-// subject loads whom the certificate is for and checks that the actor may ask
-// and that template, device and user go together. Rights come first: whoever
-// has none learns nothing else.
-func (s *Service) subject(tx *store.Tx, actor ra.Actor, ask Ask) (*ra.Template, lookup.Subject, error) {
-	sub, group, err := s.holders(tx, actor, ask)
-	if err != nil {
-		return nil, sub, err
-	}
-	t, err := tx.Template(ask.Template)
-	if err != nil {
-		return nil, sub, err
-	}
-	if sub.Group, err = tx.Group(group); err != nil {
-		return nil, sub, err
-	}
-	home, err := tx.Group(t.GroupID)
-	if err != nil {
-		return nil, sub, err
-	}
-	if !strings.HasPrefix(sub.Group.Path, home.Path) {
-		return nil, sub, ra.Errorf(ra.Denied, "This template is not for the organization group %q.", sub.Group.Name).
-			WithRemedy("Use a template of the device's own group or of one above it.").WithRetry(ra.Never)
-	}
-	if t.Disabled {
-		return nil, sub, ra.Errorf(ra.Conflict, "Template %q is switched off.", t.Name).WithRemedy("Switch it on, or use another template.").WithRetry(ra.Never)
-	}
-	if err := entitled(&sub); err != nil {
-		return nil, sub, err
-	}
-	if sub.Settings, err = tx.EffectiveSettings(group); err != nil {
-		return nil, sub, err
-	}
-	var user ra.UserID
-	if sub.User != nil {
-		user = sub.User.ID
-	}
-	return t, sub, checkRenewal(tx, ask, user)
-}
-
-// holders loads the device and user of an Ask, with the group that decides
-// about rights: the device's, or the user's without a device. A user named
-// beside a device who is not the device's own is somebody else's name, which
-// takes the right there too; it never crosses organizations.
-func (s *Service) holders(tx *store.Tx, actor ra.Actor, ask Ask) (sub lookup.Subject, group ra.GroupID, err error) {
-	if actor.Kind == ra.ActorDevice && (ask.Device == "" || actor.ID != string(ask.Device)) {
-		return sub, "", ra.Errorf(ra.Denied, "A device may ask for itself only.").WithRemedy("Use the challenge made for this device.").WithRetry(ra.Never)
-	}
-	if ask.Device == "" && ask.User == "" {
-		return sub, "", ra.Errorf(ra.Invalid, "A certificate is for a device or a user.").WithField("device_id").WithRemedy("Name one of them.").WithRetry(ra.Never)
-	}
-	user := ask.User
-	if ask.Device != "" {
-		if sub.Device, err = tx.Device(ask.Device); err != nil {
-			return sub, "", err
-		}
-		group = sub.Device.GroupID
-		if actor.Kind != ra.ActorDevice {
-			if err := access.CheckGroup(tx, actor, access.Request, group); err != nil {
-				return sub, "", err
-			}
-		}
-		if user == "" {
-			user = sub.Device.UserID
-		}
-	}
-	if user == "" {
-		return sub, group, nil
-	}
-	if sub.User, err = tx.User(user); err != nil {
-		return sub, "", err
-	}
-	if sub.Device == nil {
-		group = sub.User.GroupID
-		return sub, group, access.CheckGroup(tx, actor, access.Request, group)
-	}
-	return sub, group, otherUser(tx, actor, access.Request, &sub)
-}
-
-// otherUser checks the right to use a user's name for a device of somebody
-// else.
-func otherUser(tx *store.Tx, actor ra.Actor, p access.Permission, sub *lookup.Subject) error {
-	if sub.User.ID == sub.Device.UserID {
-		return nil
-	}
-	if actor.Kind == ra.ActorDevice {
-		return ra.Errorf(ra.Denied, "A device may name its own user only.").WithRemedy("Assign the user to the device first.").WithRetry(ra.Never)
-	}
-	if err := access.CheckGroup(tx, actor, p, sub.User.GroupID); err != nil {
-		return err
-	}
-	home, err := tx.Organization(sub.User.GroupID)
-	if err != nil {
-		return err
-	}
-	if home.ID != sub.Device.OrganizationID {
-		return ra.Errorf(ra.Invalid, "User %q belongs to another organization than the device.", sub.User.Name).WithField("user_id").
-			WithRemedy("Choose a user of the device's organization.").WithRetry(ra.Never)
-	}
-	return nil
-}
-
-// entitled: a device that is enrolled, a user who is not disabled.
-func entitled(sub *lookup.Subject) error {
-	if d := sub.Device; d != nil && d.State != ra.DeviceEnrolled {
-		return ra.Errorf(ra.Denied, "Device %q is %s and gets no certificates.", d.Name, d.State).
-			WithRemedy("Enrol the device again first.").WithRetry(ra.Never)
-	}
-	if u := sub.User; u != nil && u.Disabled {
-		return ra.Errorf(ra.Denied, "User %q is disabled and gets no certificates.", u.Name).
-			WithRemedy("Enable the user, or assign the device to another one.").WithRetry(ra.Never)
-	}
-	return nil
-}
-
-// checkRenewal: the certificate to be replaced belongs to the same device or
-// user and template, is still one that may vouch for its successor, and is not
-// being renewed by another request.
-func checkRenewal(tx *store.Tx, ask Ask, user ra.UserID) error {
-	if ask.Renews == "" {
-		return nil
-	}
-	old, err := tx.Certificate(ask.Renews)
-	if err != nil {
-		return err
-	}
-	if old.TemplateID != ask.Template || old.DeviceID != ask.Device || (ask.Device == "" && old.UserID != user) || old.Purpose != ra.PurposeLeaf {
-		return ra.Errorf(ra.Denied, "The certificate to be renewed was issued to somebody else or with another template.").
-			WithRemedy("Renew it with the template it came from, for the device it belongs to.").WithRetry(ra.Never)
-	}
-	state := old.State
-	if !old.NotAfter.After(tx.Now) && state != ra.Revoked {
-		state = ra.Expired
-	}
-	if state != ra.Valid && state != ra.Superseded {
-		return ra.Errorf(ra.Denied, "The certificate to be renewed is %s.", strings.ReplaceAll(string(state), "_", " ")).
-			WithRemedy("Enrol the device again with a new challenge.").WithRetry(ra.Never)
-	}
-	if open, err := tx.RenewalRequest(ask.Renews); err == nil && (ask.Key == "" || open.IdempotencyKey != ask.Key) {
-		return ra.Errorf(ra.Conflict, "The certificate is being renewed already.").
-			WithRemedy("Wait for request %s, or cancel it.", open.ID)
-	} else if err != nil && ra.KindOf(err) != ra.NotFound {
-		return err
-	}
-	return nil
-}
-
-// checkKeyReuse: a key that is known for another device or user, or that was
-// compromised, is refused always; for the same one only the template may allow
-// it.
-func checkKeyReuse(tx *store.Tx, ask Ask, user ra.UserID, t *ra.Template, spki string) error {
-	known, _, err := tx.FindCertificates(store.CertificateFilter{SPKIHash: spki, OwnToo: true, Page: store.Page{Limit: store.MaxPage}})
-	if err != nil {
-		return err
-	}
-	for _, c := range known {
-		if c.DeviceID != ask.Device || (ask.Device == "" && c.UserID != user) || c.Purpose != ra.PurposeLeaf {
-			return keyOfAnother()
-		}
-		if c.State == ra.Revoked && c.Reason == ra.KeyCompromise {
-			return refusal("The key is known to be compromised.", "Make a new key on the device.")
-		}
-		if !t.Spec.ReuseKey && ask.Renews == "" {
-			return refusal("The device has a certificate for this key already.", "Make a new key, renew the certificate, or allow key re-use in the template.")
-		}
-		if !t.Spec.ReuseKey {
-			return refusal("The renewal keeps the old key.", "Make a new key, or allow key re-use in the template.")
-		}
-	}
-	open, _, err := tx.FindRequests(store.RequestFilter{SPKIHash: spki, States: waiting, Page: store.Page{Limit: store.MaxPage}})
-	if err != nil {
-		return err
-	}
-	for _, r := range open {
-		if r.DeviceID != ask.Device || (ask.Device == "" && r.UserID != user) {
-			return keyOfAnother()
-		}
-	}
-	return nil
-}
-
-// waiting lists the states of requests that may still lead to a certificate.
-var waiting = []ra.RequestState{ra.Requested, ra.AwaitingApproval, ra.Approved, ra.Submitted, ra.PendingAtCA}
-
-func keyOfAnother() error {
-	return refusal("The key belongs to another device already.", "Make a new key on this device; if nobody copied the old one, two devices made the same: look at their random number generators.")
-}
-
-// makeKey makes the key pair and its CSR here.
-func (p *prepared) makeKey(r *ra.Request) error {
-	key, err := pkixmsg.GenerateKey(pkixmsg.KeyType(p.fill.KeyType))
-	if err != nil {
-		return err
-	}
-	name, err := pkixmsg.ParseDN(p.fill.Subject)
-	if err != nil {
-		return fieldError("subject", err)
-	}
-	der, err := pkixmsg.BuildCSR(pkixmsg.CSRRequest{Name: name, SANs: p.fill.SANs, Signer: key})
-	if err != nil {
-		return fieldError("csr", err)
-	}
-	csr, err := pkixmsg.ParseCSR(der)
-	if err != nil {
-		return fieldError("csr", err)
-	}
-	p.key, p.csr, r.SPKIHash = key, der, hex.EncodeToString(csr.SPKIHash[:])
-	return nil
-}
-
 // intend writes the request, its sealed key, the used-up challenge, the
 // mark of its bearer and the audit entry: all or nothing.
-func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *ra.Request) error {
+func (s *Service) intend(tx *store.Tx, p *Prepared, r *ra.Request) error {
+	ask := p.ask
 	// Again, now with the old certificate locked: of two renewals one gets here
 	// first, whatever their keys.
-	if err := checkRenewal(tx, ask, r.UserID); err != nil {
+	if _, err := checkRenewal(tx, ask, r.UserID); err != nil {
 		return err
 	}
 	if err := move(r, ra.Requested); err != nil {
 		return err
 	}
-	if n := p.template.Spec.Approvals; n > 0 && ask.Door != "renewal" {
+	if p.approval() {
 		if err := move(r, ra.AwaitingApproval); err != nil {
 			return err
 		}
@@ -433,11 +176,18 @@ func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *
 			}
 		}
 	}
-	if err := s.sealCSR(r, p.csr); err != nil {
-		return err
+	if p.csr != nil {
+		if err := s.sealCSR(r, p.csr.Raw); err != nil {
+			return err
+		}
 	}
 	if err := tx.CreateRequest(r); err != nil {
 		return err
+	}
+	if p.plan != nil {
+		if err := p.plan.Keep(tx); err != nil {
+			return err
+		}
 	}
 	if ask.Challenge != "" {
 		if err := tx.UseChallenge(ask.Challenge, r.ID); err != nil {
@@ -463,7 +213,7 @@ func (s *Service) intend(tx *store.Tx, actor ra.Actor, ask Ask, p *prepared, r *
 	if len(p.fill.Stripped) > 0 {
 		details["stripped"] = p.fill.Stripped
 	}
-	return audit.Record(tx, audit.Entry{Code: audit.RequestSubmitted, Actor: actor, Group: r.GroupID, Object: string(r.ID),
+	return audit.Record(tx, audit.Entry{Code: audit.RequestSubmitted, Actor: p.actor, Group: r.GroupID, Object: string(r.ID),
 		Related: string(r.DeviceID), Message: "Certificate asked for: " + r.Subject, Details: details})
 }
 

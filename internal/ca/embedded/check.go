@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,6 +66,10 @@ func (c *Connector) checkKey(context.Context) ca.Step {
 	signature, err := c.current.key.Sign(rand.Reader, digest.Sum(nil), c.current.digest)
 	if err == nil {
 		err = c.current.cert.CheckSignature(c.current.name, probe, signature)
+	}
+	var e *ra.Error
+	if errors.As(err, &e) {
+		return broken(e)
 	}
 	if err != nil {
 		return ca.Step{State: ca.StepFailed, Detail: "The issuing key does not sign for its certificate.",

@@ -10,8 +10,11 @@
 //     throw-away key; a certificate that breaks one is never signed (package lint).
 //  3. The intent, the TBS with its hash, is put into the journal under the
 //     request's ID, durably (intent.go). If one is there already, that one counts.
-//  4. What the journal holds is signed, with an algorithm that gives the same
-//     signature for the same bytes, and the signature is verified.
+//     A caller may write it together with the request instead (Plan and Make).
+//  4. What the journal holds is signed, and the signature is verified. A key in
+//     memory gives the same signature for the same bytes. One in a store does
+//     not: its signature goes into the journal too before anybody sees it, and
+//     the first one there counts (signature.go).
 //
 // So a request that is asked twice, at the same time or after a crash, gets the
 // same certificate, byte for byte. Nothing else is kept: revocations are the
@@ -32,14 +35,16 @@ import (
 
 	"chancery/internal/ca"
 	"chancery/internal/ca/lint"
+	"chancery/internal/keystore"
 	"chancery/internal/ra"
 	"chancery/internal/wire/pkixmsg"
 )
 
 // Kind is the embedded authority, for package all. Every Settings it makes
-// shares one linter, so that a shape is learned once.
+// shares one linter, so that a shape is learned once, and the connections to
+// key stores.
 func Kind() ca.Kind {
-	linter := &lint.Linter{}
+	linter, keys := &lint.Linter{}, &keystore.Stores{}
 	types := make([]string, len(pkixmsg.KeyTypes))
 	for i, t := range pkixmsg.KeyTypes {
 		types[i] = string(t)
@@ -48,7 +53,7 @@ func Kind() ca.Kind {
 		ID:    "embedded",
 		Title: "Embedded CA",
 		Help:  "Issues certificates itself, at once and without any other system; choose it when there is no CA yet, or to run an issuing CA below a company root.",
-		New:   func() ca.Settings { return &Settings{linter: linter} },
+		New:   func() ca.Settings { return &Settings{linter: linter, keys: keys} },
 		Traits: ca.Traits{
 			KeyPlaces:  []ra.KeyPlace{ra.KeyOnDevice, ra.KeyHere},
 			KeyTypes:   types,
@@ -72,6 +77,8 @@ type Connector struct {
 	backdate    time.Duration
 	crlValidity time.Duration
 	crlOverlap  time.Duration
+	shards      int       // lists the revocations are divided into
+	root        *issuer   // made here; nil where there is none, or its key is elsewhere
 	current     *issuer   // nil while a subordinate waits for its certificate
 	retired     []*issuer // earlier ones, for their CRLs and unfinished intents
 }
@@ -86,14 +93,13 @@ func (c *Connector) Issue(ctx context.Context, r ca.Request) (ca.Reply, error) {
 			WithRemedy("Send it again.").WithCause(err)
 	}
 	if r.PublicKey == nil {
-		return ca.Reply{}, ra.Errorf(ra.Invalid, "The embedded CA does not make keys.").WithField("key_place").
-			WithRemedy("Choose a template whose key is made on the device or here.").WithRetry(ra.Never)
+		return ca.Reply{}, keyNeeded()
 	}
 	planned, err := c.plan(r)
 	if err != nil {
 		// What was decided earlier stands, whatever has changed since.
 		if earlier, e := c.recall(ctx, r.ID); e == nil {
-			return c.finish(earlier, r)
+			return c.finish(ctx, earlier, r)
 		}
 		return ca.Reply{}, err
 	}
@@ -101,7 +107,26 @@ func (c *Connector) Issue(ctx context.Context, r ca.Request) (ca.Reply, error) {
 	if err != nil {
 		return ca.Reply{}, err
 	}
-	return c.finish(stored, r)
+	return c.finish(ctx, stored, r)
+}
+
+// Plan decides on the certificate for r, for a caller who keeps the intent
+// together with the request. Errors are those of Issue.
+func (c *Connector) Plan(_ context.Context, r ca.Request) (ca.Plan, error) {
+	if r.PublicKey == nil {
+		return nil, keyNeeded()
+	}
+	n, err := c.plan(r)
+	return planned{r.ID, n}, err
+}
+
+// Make signs what Plan decided on, once the journal holds it.
+func (c *Connector) Make(ctx context.Context, r ca.Request, p ca.Plan) (ca.Reply, error) {
+	own, ok := p.(planned)
+	if !ok {
+		return ca.Reply{}, ra.Errorf(ra.Internal, "The plan is not one of this authority.").WithRemedy("Ask for the certificate again.")
+	}
+	return c.finish(ctx, own.intent, r)
 }
 
 // Find gives the certificate of a request whose intent is in the journal,
@@ -114,7 +139,7 @@ func (c *Connector) Find(ctx context.Context, r ca.Request) (ca.Reply, bool, err
 	if err != nil {
 		return ca.Reply{}, false, err
 	}
-	reply, err := c.finish(earlier, r)
+	reply, err := c.finish(ctx, earlier, r)
 	return reply, err == nil, err
 }
 
@@ -133,13 +158,13 @@ func (c *Connector) plan(r ca.Request) (intent, error) {
 		return intent{}, ra.Errorf(ra.RefusedByCA, "The public key is of a type that certificates cannot hold.").
 			WithRemedy("Make a new key, RSA or P-256.").WithCause(err).WithRetry(ra.Never)
 	}
-	extensions, err := c.extensions(i, r, spki)
-	if err != nil {
-		return intent{}, refused(err)
-	}
 	serial, err := newSerial()
 	if err != nil {
 		return intent{}, ra.AsError(err)
+	}
+	extensions, err := c.extensions(i, r, spki, serial)
+	if err != nil {
+		return intent{}, refused(err)
 	}
 	tbs, err := buildTBS(certificate{
 		algorithm: i.algorithm, issuer: i.cert.RawSubject, serial: serial,
@@ -156,6 +181,11 @@ func (c *Connector) plan(r ca.Request) (intent, error) {
 		return intent{}, err
 	}
 	return newIntent(r, i, serial, tbs), nil
+}
+
+func keyNeeded() error {
+	return ra.Errorf(ra.Invalid, "The embedded CA does not make keys.").WithField("key_place").
+		WithRemedy("Choose a template whose key is made on the device or here.").WithRetry(ra.Never)
 }
 
 // issuing gives the CA that signs now.
@@ -208,7 +238,7 @@ func (c *Connector) window(i *issuer, r ca.Request) (window, error) {
 }
 
 // finish signs what the journal holds for r and gives the certificate.
-func (c *Connector) finish(n intent, r ca.Request) (ca.Reply, error) {
+func (c *Connector) finish(ctx context.Context, n intent, r ca.Request) (ca.Reply, error) {
 	if err := n.check(r); err != nil {
 		return ca.Reply{}, err
 	}
@@ -218,11 +248,11 @@ func (c *Connector) finish(n intent, r ca.Request) (ca.Reply, error) {
 			WithRemedy("Ask for a new certificate.").WithRetry(ra.Never)
 	}
 	i := c.issuers()[at]
-	cert, err := i.sign(n.TBS)
+	cert, err := c.signed(ctx, i, n.TBS, r.ID)
 	if err != nil {
 		return ca.Reply{}, err
 	}
-	return ca.Reply{Chain: append([]*x509.Certificate{cert}, i.chain...), Handle: n.Serial}, nil
+	return ca.Reply{Chain: append([]*x509.Certificate{cert}, i.chain...), Handle: n.Serial, Issuer: i.cert}, nil
 }
 
 // issuers lists every CA whose key is here, the one that signs now first.

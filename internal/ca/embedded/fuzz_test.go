@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"testing"
 
+	"chancery/internal/keystore"
 	"chancery/internal/ra"
 	"chancery/internal/wire/pkixmsg"
 )
@@ -27,7 +28,7 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n"))
 	f.Add([]byte("hello"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		keys, err := parseKeys(text)
+		keys, err := keystore.ParsePEM(text)
 		if (err == nil) != (len(keys) > 0) {
 			t.Fatalf("%d keys, %v", len(keys), err)
 		}

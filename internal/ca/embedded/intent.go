@@ -30,6 +30,18 @@ func newIntent(r ca.Request, i *issuer, serial *big.Int, tbs []byte) intent {
 // journalKey is where the intent of a request is kept.
 func journalKey(requestID string) string { return "issue/" + requestID }
 
+// planned is an intent that the journal does not hold yet (ca.Plan).
+type planned struct {
+	id string
+	intent
+}
+
+// Entry is the intent for the journal.
+func (p planned) Entry() (key string, value []byte, err error) {
+	value, err = json.Marshal(p.intent)
+	return journalKey(p.id), value, err
+}
+
 // commit makes the intent durable and gives the one that counts: n, or what an
 // earlier call for the same request decided.
 func (c *Connector) commit(ctx context.Context, id string, n intent) (intent, error) {

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -75,9 +76,9 @@ func newSigner(key crypto.Signer) (signer, error) {
 	return s, nil
 }
 
-// certify signs a TBS: the same bytes for the same TBS where the key is in
-// memory, since RSA PKCS #1 has no random part and ECDSA without a random source
-// is that of RFC 6979. So a certificate signed again after a crash is the same.
+// certify signs a TBS. Where the key is in memory the same TBS has the same
+// signature, since RSA PKCS #1 has no random part and ECDSA without a random
+// source is that of RFC 6979.
 func (s signer) certify(tbs []byte) (*x509.Certificate, error) {
 	h := s.digest.New()
 	h.Write(tbs)
@@ -87,9 +88,24 @@ func (s signer) certify(tbs []byte) (*x509.Certificate, error) {
 	}
 	signature, err := s.key.Sign(random, h.Sum(nil), s.digest)
 	if err != nil {
-		return nil, ra.Errorf(ra.Unreachable, "The issuing key did not sign.").
-			WithRemedy("Check that the key store is there and unlocked; the request is tried again.").WithCause(err)
+		return nil, unsigned(err)
 	}
+	return s.assemble(tbs, signature)
+}
+
+// unsigned says why a key did not sign. The request is tried again whatever it
+// was: somebody will mend the key store.
+func unsigned(err error) error {
+	message, remedy := "The issuing key did not sign.", "Check that the key store is there and unlocked; the request is tried again."
+	var e *ra.Error
+	if errors.As(err, &e) {
+		message, remedy = "The issuing key did not sign. "+e.Message, e.Remedy
+	}
+	return ra.Errorf(ra.Unreachable, "%s", message).WithRemedy("%s", remedy).WithCause(err)
+}
+
+// assemble makes the certificate of a TBS and its signature.
+func (s signer) assemble(tbs, signature []byte) (*x509.Certificate, error) {
 	var b cryptobyte.Builder
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddBytes(tbs)
@@ -176,44 +192,16 @@ func (i *issuer) sign(tbs []byte) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := i.cert.CheckSignature(i.name, cert.RawTBSCertificate, cert.Signature); err != nil {
-		return nil, ra.Errorf(ra.Internal, "The issuing key made a signature that its certificate does not verify.").
-			WithRemedy("Check the key store and the memory of the machine.").WithCause(err)
-	}
-	return cert, nil
+	return cert, i.verify(cert)
 }
 
-// pointers are where relying parties find the CRL (RFC 5280 §4.2.1.13), the
-// issuing certificate and the OCSP responder (§4.2.2.1).
-func (i *issuer) pointers(base string) []pkixmsg.Extension {
-	tagURI := cbasn1.Tag(6).ContextSpecific()
-	tagName := cbasn1.Tag(0).ContextSpecific().Constructed()
-	file := base + "/pki/" + i.hash[:16]
-	var points, access cryptobyte.Builder
-	points.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-			b.AddASN1(tagName, func(b *cryptobyte.Builder) {
-				b.AddASN1(tagName, func(b *cryptobyte.Builder) {
-					b.AddASN1(tagURI, func(b *cryptobyte.Builder) { b.AddBytes([]byte(file + ".crl")) })
-				})
-			})
-		})
-	})
-	access.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		for _, d := range []struct {
-			method int
-			url    string
-		}{{1, base + "/ocsp"}, {2, file + ".cer"}} {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-				b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, d.method})
-				b.AddASN1(tagURI, func(b *cryptobyte.Builder) { b.AddBytes([]byte(d.url)) })
-			})
-		}
-	})
-	return []pkixmsg.Extension{
-		{OID: oidCRLPoints, Value: points.BytesOrPanic()},
-		{OID: oidAuthorityInfo, Value: access.BytesOrPanic()},
+// verify asks whether a certificate bears this issuer's signature.
+func (i *issuer) verify(cert *x509.Certificate) error {
+	if err := i.cert.CheckSignature(i.name, cert.RawTBSCertificate, cert.Signature); err != nil {
+		return ra.Errorf(ra.Internal, "The issuing key made a signature that its certificate does not verify.").
+			WithRemedy("Check the key store and the memory of the machine.").WithCause(err)
 	}
+	return nil
 }
 
 func spkiHash(cert *x509.Certificate) string {

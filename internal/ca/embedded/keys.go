@@ -1,107 +1,69 @@
 package embedded
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"net/url"
-	"os"
 
+	"chancery/internal/keystore"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/wire/pkixmsg"
 )
 
-// loaders open a key by the scheme of its URI. A key store of another sort is
-// one more line here: all that is asked of it is a crypto.Signer.
-var loaders = map[string]func(*url.URL) (crypto.Signer, error){
-	"file": loadFile,
+// storedKey opens the issuing key at its address without asking its store,
+// when the certificate it belongs to is known.
+func (s *Settings) storedKey(cert *x509.Certificate) (crypto.Signer, error) {
+	key, err := s.stores().Known(s.KeyURI, s.KeyPIN, cert.PublicKey)
+	return key, at("key_uri", err)
 }
 
-// maxKeyFile bounds what is read of a key file.
-const maxKeyFile = 64 << 10
-
-// loadKey opens the key a URI names, such as file:///etc/chancery/ca.key.
-func loadKey(uri string) (crypto.Signer, error) {
-	u, err := url.Parse(uri)
-	if err == nil {
-		if load := loaders[u.Scheme]; load != nil {
-			return load(u)
-		}
-	}
-	return nil, ra.Errorf(ra.Invalid, "The key address is of no kind this server knows.").WithField("key_uri").
-		WithRemedy("Write it as file:///path/to/key.pem.")
+// findKey opens a key at an address, asking its store.
+func (s *Settings) findKey(ctx context.Context, field, uri string) (crypto.Signer, error) {
+	key, err := s.stores().Open(ctx, uri, s.KeyPIN)
+	return key, at(field, err)
 }
 
-func loadFile(u *url.URL) (crypto.Signer, error) {
-	if u.Host != "" || u.Path == "" || u.RawQuery != "" {
-		return nil, ra.Errorf(ra.Invalid, "The key address does not name a file.").WithField("key_uri").
-			WithRemedy("Write it with three slashes and the whole path: file:///path/to/key.pem.")
+// placeKey gives the key for a CA at an address: the one that is there or, when
+// the settings say so, a new one. What the store calls it is put into uri.
+func (s *Settings) placeKey(ctx context.Context, field string, uri *string, keyType string) (crypto.Signer, error) {
+	if s.KeyStock != stockNew {
+		return s.findKey(ctx, field, *uri)
 	}
-	info, err := os.Stat(u.Path)
-	if err == nil && info.Size() > maxKeyFile {
-		err = errors.New("larger than 64 KiB")
-	}
-	var raw []byte
-	if err == nil {
-		raw, err = os.ReadFile(u.Path)
-	}
+	key, name, err := s.stores().Create(ctx, *uri, s.KeyPIN, pkixmsg.KeyType(keyType))
 	if err != nil {
-		return nil, ra.Errorf(ra.Invalid, "The key file cannot be read.").WithField("key_uri").
-			WithRemedy("Check that %s exists and that the user of the server may read it.", u.Path).WithCause(err)
+		return nil, at(field, err)
 	}
-	key, err := parseKey(raw)
-	if err != nil {
-		return nil, ra.AsError(err).WithField("key_uri")
-	}
+	*uri = name
 	return key, nil
+}
+
+// stores gives the connections that the settings of one kind share.
+func (s *Settings) stores() *keystore.Stores {
+	if s.keys == nil {
+		s.keys = &keystore.Stores{}
+	}
+	return s.keys
+}
+
+// at names the field an error is about.
+func at(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return ra.AsError(err).WithField(field)
 }
 
 // parseKey reads the first private key of a PEM text: PKCS #8, PKCS #1 or SEC 1.
 // Errors never hold bytes of it.
 func parseKey(text []byte) (crypto.Signer, error) {
-	keys, err := parseKeys(text)
+	keys, err := keystore.ParsePEM(text)
 	if err != nil {
 		return nil, err
 	}
 	return keys[0], nil
-}
-
-// parseKeys reads every private key of a PEM text, at least one.
-func parseKeys(text []byte) ([]crypto.Signer, error) {
-	const remedy = "Give the key as PEM without a password, such as openssl pkey writes it."
-	var keys []crypto.Signer
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		var key any
-		var err error
-		switch {
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return nil, ra.Errorf(ra.Invalid, "The private key is locked with a password.").
-				WithRemedy("Unlock it first, for example with openssl pkey -in locked.pem; it is sealed again here.")
-		case block.Type == "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-		case block.Type == "RSA PRIVATE KEY":
-			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		case block.Type == "EC PRIVATE KEY":
-			key, err = x509.ParseECPrivateKey(block.Bytes)
-		default:
-			continue // EC PARAMETERS, certificates
-		}
-		signer, ok := key.(crypto.Signer)
-		if err != nil || !ok {
-			return nil, ra.Errorf(ra.Invalid, "The private key cannot be read.").WithRemedy(remedy)
-		}
-		keys = append(keys, signer)
-	}
-	if len(keys) == 0 {
-		return nil, ra.Errorf(ra.Invalid, "There is no private key in the text.").WithRemedy(remedy)
-	}
-	return keys, nil
 }
 
 // encodeKey writes a key as PEM PKCS #8.

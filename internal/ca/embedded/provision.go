@@ -21,7 +21,7 @@ const caBackdate = 72 * time.Hour
 
 // Provision makes what the chosen setup needs before its first use: root and
 // issuing CA, or the key of a request to the superior. What exists is kept.
-func (s *Settings) Provision(_ context.Context, env ca.Env) error {
+func (s *Settings) Provision(ctx context.Context, env ca.Env) error {
 	if s.RootSubject == "" {
 		s.RootSubject = subjectOf(env.Name, "Root CA")
 	}
@@ -29,24 +29,34 @@ func (s *Settings) Provision(_ context.Context, env ca.Env) error {
 		s.IssuingSubject = subjectOf(env.Name, "Issuing CA")
 	}
 	switch {
+	case s.Setup == setupOwn && s.KeySource == keyURI:
+		// It may be far away: whether it is the right one is asked once, now.
+		if key, err := s.findKey(ctx, "key_uri", s.KeyURI); err != nil {
+			return err
+		} else if list, err := parseCertificates(s.Certificates); err != nil {
+			return at("certificates", err)
+		} else if cert, _ := pick(list, key.Public()); cert == nil {
+			return foreignKey("key_uri")
+		}
+		return nil
 	case s.Certificates != "" || s.Setup == setupOwn:
 		return nil
 	case s.Setup == setupSubordinate:
-		_, err := s.pendingKey()
+		_, err := s.pendingKey(ctx)
 		return err
 	}
-	root, err := s.makeRoot(env)
+	root, err := s.makeRoot(ctx, env)
 	if err != nil {
 		return err
 	}
-	return s.makeIssuing(env, root)
+	return s.makeIssuing(ctx, env, root)
 }
 
 // Renew makes a new issuing certificate below the root that was made here. Its
 // key is new when keys are sealed here, and the earlier one is kept for its
 // revocation lists. Conflict when the root's key is not here.
-func (s *Settings) Renew(_ context.Context, env ca.Env) error {
-	if s.Setup != setupNew || !s.RootKey.IsSet() {
+func (s *Settings) Renew(ctx context.Context, env ca.Env) error {
+	if s.Setup != setupNew || !s.RootKey.IsSet() && s.rootURI() == "" {
 		return ra.Errorf(ra.Conflict, "The issuing certificate cannot be renewed here, because the root's key is elsewhere.").
 			WithRemedy("Send a new certificate request to the superior CA and install the answer.")
 	}
@@ -54,9 +64,15 @@ func (s *Settings) Renew(_ context.Context, env ca.Env) error {
 	if err != nil || len(chain) == 0 {
 		return ra.AsError(err)
 	}
-	rootKey, err := parseKey([]byte(s.RootKey.Reveal()))
+	var rootKey crypto.Signer
+	if uri := s.rootURI(); uri != "" {
+		rootKey, err = s.findKey(ctx, "root_key_uri", uri)
+	} else {
+		rootKey, err = parseKey([]byte(s.RootKey.Reveal()))
+		err = at("root_key", err)
+	}
 	if err != nil {
-		return ra.AsError(err).WithField("root_key")
+		return err
 	}
 	rootCert, _ := pick(chain, rootKey.Public())
 	if rootCert == nil {
@@ -67,16 +83,32 @@ func (s *Settings) Renew(_ context.Context, env ca.Env) error {
 	if err != nil {
 		return err
 	}
-	return s.makeIssuing(env, root)
+	// A store keeps one key for an address, so the issuing key stays.
+	s.KeyStock = stockThere
+	return s.makeIssuing(ctx, env, root)
+}
+
+// rootURI is where the key of the root is, when it is not sealed here.
+func (s *Settings) rootURI() string {
+	if s.KeySource != keyURI {
+		return ""
+	}
+	return s.RootKeyURI
 }
 
 // makeRoot makes the root and keeps its key.
-func (s *Settings) makeRoot(env ca.Env) (*issuer, error) {
+func (s *Settings) makeRoot(ctx context.Context, env ca.Env) (*issuer, error) {
 	name, err := pkixmsg.ParseDN(s.RootSubject)
 	if err != nil {
 		return nil, ra.AsError(refusedSetting(err)).WithField("root_subject")
 	}
-	key, text, err := makeKey(s.RootKeyType)
+	var key crypto.Signer
+	var text secret.Text
+	if s.rootURI() != "" {
+		key, err = s.placeKey(ctx, "root_key_uri", &s.RootKeyURI, s.RootKeyType)
+	} else {
+		key, text, err = makeKey(s.RootKeyType)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +121,7 @@ func (s *Settings) makeRoot(env ca.Env) (*issuer, error) {
 }
 
 // makeIssuing makes an issuing CA below root and puts it in force.
-func (s *Settings) makeIssuing(env ca.Env, root *issuer) error {
+func (s *Settings) makeIssuing(ctx context.Context, env ca.Env, root *issuer) error {
 	name, err := pkixmsg.ParseDN(s.IssuingSubject)
 	if err != nil {
 		return ra.AsError(refusedSetting(err)).WithField("issuing_subject")
@@ -97,7 +129,7 @@ func (s *Settings) makeIssuing(env ca.Env, root *issuer) error {
 	var key crypto.Signer
 	var text secret.Text
 	if s.KeySource == keyURI {
-		key, err = loadKey(s.KeyURI)
+		key, err = s.placeKey(ctx, "key_uri", &s.KeyURI, s.KeyType)
 	} else {
 		key, text, err = makeKey(s.KeyType)
 	}
@@ -108,7 +140,11 @@ func (s *Settings) makeIssuing(env ca.Env, root *issuer) error {
 	if err != nil {
 		return err
 	}
-	return s.enforce([]*x509.Certificate{cert, root.cert}, text)
+	if err := s.enforce([]*x509.Certificate{cert, root.cert}, text); err != nil {
+		return err
+	}
+	s.KeyStock = stockThere // what was to be made is made
+	return nil
 }
 
 // makeCA signs a CA certificate: by itself when parent is nil. It is checked
@@ -157,6 +193,9 @@ func (s *Settings) makeCA(env ca.Env, name pkixmsg.Name, pub crypto.PublicKey, y
 		}
 		in.Validity = c.notAfter.Sub(c.notBefore) + time.Second
 		c.extensions = []pkixmsg.Extension{id, parent.keyIDExtension, constraints(true, 0), usage}
+		if base := s.base(env); base != "" {
+			c.extensions = append(c.extensions, parent.pointers(base, ca.Shard{}, false)...)
+		}
 	}
 	tbs, err := buildTBS(c)
 	if err != nil {

@@ -1,14 +1,17 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
+	"slices"
 	"strings"
 	"time"
 
 	"chancery/internal/ca"
 	"chancery/internal/ca/lint"
+	"chancery/internal/keystore"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/setting"
@@ -23,6 +26,9 @@ const (
 
 	keyHere = "here" // sealed in the settings
 	keyURI  = "uri"  // where KeyURI says
+
+	stockThere = "existing" // the address names a key that is there
+	stockNew   = "new"      // the key is made at the address
 )
 
 // Settings of an embedded authority. The keys and certificates are filled by
@@ -39,9 +45,13 @@ type Settings struct {
 	Backdate       time.Duration
 	CRLValidity    time.Duration
 	CRLOverlap     time.Duration
+	CRLShards      int    // one of ca.ShardCounts
 	PublicURL      string // overrides Env.PublicURL
 	KeySource      string
 	KeyURI         string
+	RootKeyURI     string // empty: the root's key is sealed in the settings
+	KeyStock       string
+	KeyPIN         secret.Text // of the token at the addresses
 	Certificates   string      // PEM: the issuing certificate, then those above it
 	Key            secret.Text // PEM: of the issuing certificate
 	RootKey        secret.Text // PEM: of the root made here
@@ -49,6 +59,7 @@ type Settings struct {
 	RetiredChains  string      // PEM: earlier issuing certificates
 	RetiredKeys    secret.Text // PEM: their keys
 	linter         *lint.Linter
+	keys           *keystore.Stores
 }
 
 var keyTypes = []setting.Option{
@@ -82,8 +93,16 @@ func (s *Settings) Describe(f *setting.Form) {
 	f.Section("Keys", "")
 	f.Choice(&s.KeySource, "key_source", "Issuing key").Default(keyHere).Options(
 		setting.Option{Value: keyHere, Label: "Sealed in the database"},
-		setting.Option{Value: keyURI, Label: "At an address", Help: "The key stays where it is and is opened when the server starts."})
-	f.Text(&s.KeyURI, "key_uri", "Address of the key").When("key_source", keyURI).Required().Placeholder("file:///etc/chancery/issuing.key")
+		setting.Option{Value: keyURI, Label: "At an address", Help: "In a file, in a PKCS#11 token or in the key service of a cloud. The key stays there."})
+	f.Text(&s.KeyURI, "key_uri", "Address of the key").When("key_source", keyURI).Required().Check(checkAddress).Placeholder("pkcs11:token=CA;object=issuing?module-path=/usr/lib/softhsm/libsofthsm2.so").
+		Help("It begins with file:, pkcs11:, awskms:, cloudkms: or azurekms:, and holds no secret.")
+	f.Text(&s.RootKeyURI, "root_key_uri", "Address of the root's key").When("key_source", keyURI).Check(checkAddress).Advanced().
+		Help("For a new root only. Left empty, the key of the root is sealed in the database.")
+	f.Choice(&s.KeyStock, "key_stock", "The key at the address").Default(stockThere).When("key_source", keyURI).Options(
+		setting.Option{Value: stockThere, Label: "Is there already"},
+		setting.Option{Value: stockNew, Label: "Is made there", Help: "When the authority is created. Not in files."})
+	f.Secret(&s.KeyPIN, "key_pin", "PIN of the token").When("key_source", keyURI).
+		Help("Of a PKCS#11 token whose address does not name a file with the PIN (pin-source).")
 	f.SecretText(&s.Key, "key", "Private key of the issuing CA").When("key_source", keyHere).Advanced().
 		Help("PEM without a password. Made here, unless the authority exists already.")
 	f.SecretText(&s.RootKey, "root_key", "Private key of the root").When("setup", setupNew).Advanced().
@@ -105,6 +124,13 @@ func (s *Settings) Describe(f *setting.Form) {
 	f.Duration(&s.CRLValidity, "crl_validity", "Validity of a revocation list").Default(7*day).Between(time.Hour, 366*day)
 	f.Duration(&s.CRLOverlap, "crl_overlap", "Overlap").Default(day).Between(0, 180*day).Advanced().
 		Help("How long before its end a list is replaced.")
+	f.Int(&s.CRLShards, "crl_shards", "Number of lists").Default(1).Between(1, 256).Advanced().
+		Help("1, 4, 16, 64 or 256. With more than one, each new certificate names the list that its revocation would be on, which stays short when many are revoked; certificates issued earlier keep theirs. About one for every 10,000 revoked certificates.")
+}
+
+func checkAddress(text string) error {
+	_, err := keystore.Parse(text)
+	return err
 }
 
 func checkDN(text string) error {
@@ -133,18 +159,26 @@ func (s *Settings) Validate() error {
 	if s.CRLOverlap >= s.CRLValidity {
 		p.Add("crl_overlap", "The overlap is not shorter than the validity of a revocation list.", "Choose a shorter overlap or a longer validity.")
 	}
+	if !slices.Contains(ca.ShardCounts, s.CRLShards) {
+		p.Add("crl_shards", "Revocations cannot be divided into this number of lists.", "Use 1, 4, 16, 64 or 256.")
+	}
 	return p.Err()
+}
+
+// base is the address that certificates name this server by; empty: none.
+func (s *Settings) base(env ca.Env) string {
+	if s.PublicURL != "" {
+		return strings.TrimRight(s.PublicURL, "/")
+	}
+	return strings.TrimRight(env.PublicURL, "/")
 }
 
 // Connect opens the authority. A subordinate that waits for its certificate
 // opens too, and refuses to issue.
 func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) {
 	c := &Connector{
-		env: env, linter: s.linter, baseURL: strings.TrimRight(s.PublicURL, "/"),
+		env: env, linter: s.linter, baseURL: s.base(env), shards: s.CRLShards,
 		leafSpan: time.Duration(s.LeafDays) * 24 * time.Hour, backdate: s.Backdate, crlValidity: s.CRLValidity, crlOverlap: s.CRLOverlap,
-	}
-	if c.baseURL == "" {
-		c.baseURL = strings.TrimRight(env.PublicURL, "/")
 	}
 	if c.linter == nil {
 		c.linter = &lint.Linter{}
@@ -164,7 +198,30 @@ func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) 
 	if err != nil {
 		return nil, err
 	}
+	if c.root, err = s.rootIssuer(c.current.chain); err != nil {
+		env.Log.Error("the root publishes no revocation list, because its key cannot be opened", "error", err)
+	}
 	return c, nil
+}
+
+// rootIssuer joins the root that was made here with its key. There is none when
+// the key was taken away, or the chain ends elsewhere now.
+func (s *Settings) rootIssuer(chain []*x509.Certificate) (*issuer, error) {
+	if s.Setup != setupNew || !s.RootKey.IsSet() && s.rootURI() == "" || len(chain) < 2 {
+		return nil, nil
+	}
+	root := chain[len(chain)-1]
+	var key crypto.Signer
+	var err error
+	if uri := s.rootURI(); uri != "" {
+		key, err = s.stores().Known(uri, s.KeyPIN, root.PublicKey)
+	} else {
+		key, err = parseKey([]byte(s.RootKey.Reveal()))
+	}
+	if err != nil || !sameKey(root.PublicKey, key.Public()) {
+		return nil, err
+	}
+	return newIssuer([]*x509.Certificate{root}, key)
 }
 
 // currentIssuer reads the issuing certificate and its key.
@@ -173,14 +230,13 @@ func (s *Settings) currentIssuer() (*issuer, error) {
 	if err != nil {
 		return nil, ra.AsError(err).WithField("certificates")
 	}
-	key, field, err := s.issuingKey()
+	key, field, err := s.issuingKey(list)
 	if err != nil {
 		return nil, err
 	}
 	leaf, rest := pick(list, key.Public())
 	if leaf == nil {
-		return nil, ra.Errorf(ra.Invalid, "The private key belongs to none of the certificates.").WithField(field).
-			WithRemedy("Give the key that the issuing certificate was requested with.")
+		return nil, foreignKey(field)
 	}
 	chain, err := orderChain(leaf, rest)
 	if err != nil {
@@ -194,9 +250,9 @@ func (s *Settings) currentIssuer() (*issuer, error) {
 }
 
 // issuingKey opens the key, and names the field it comes from.
-func (s *Settings) issuingKey() (key crypto.Signer, field string, err error) {
+func (s *Settings) issuingKey(list []*x509.Certificate) (key crypto.Signer, field string, err error) {
 	if s.KeySource == keyURI {
-		key, err = loadKey(s.KeyURI)
+		key, err = s.storedKey(lowest(list))
 		return key, "key_uri", err
 	}
 	if key, err = parseKey([]byte(s.Key.Reveal())); err != nil {
@@ -211,7 +267,7 @@ func (s *Settings) retiredIssuers() ([]*issuer, error) {
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	keys, err := parseKeys([]byte(s.RetiredKeys.Reveal()))
+	keys, err := keystore.ParsePEM([]byte(s.RetiredKeys.Reveal()))
 	if err != nil {
 		return nil, ra.AsError(err).WithField("retired_keys")
 	}
@@ -229,6 +285,22 @@ func (s *Settings) retiredIssuers() ([]*issuer, error) {
 		}
 	}
 	return out, nil
+}
+
+func foreignKey(field string) error {
+	return ra.Errorf(ra.Invalid, "The private key belongs to none of the certificates.").WithField(field).
+		WithRemedy("Give the key that the issuing certificate was requested with.")
+}
+
+// lowest gives the certificate of a list, which is not empty, that signed none
+// of the others: the issuing one, whatever the order.
+func lowest(list []*x509.Certificate) *x509.Certificate {
+	for _, c := range list {
+		if !slices.ContainsFunc(list, func(other *x509.Certificate) bool { return other != c && bytes.Equal(other.RawIssuer, c.RawSubject) }) {
+			return c
+		}
+	}
+	return list[0]
 }
 
 // pick takes the CA certificate of a key out of a list.

@@ -352,7 +352,7 @@ func TestStored(t *testing.T) {
 	}
 	w.settings = loaded
 	c := w.connect()
-	if len(c.Issuers()) != 2 || !c.Issuers()[0].Equal(before.Chain[1]) {
+	if len(c.Issuers()) != 3 || !c.Issuers()[0].Equal(before.Chain[1]) {
 		t.Error("the issuers are not those that were stored")
 	}
 	if reply, found, err := c.Find(t.Context(), ca.Request{Order: ca.Order{ID: "req_1"}}); err == nil && found {
@@ -372,7 +372,7 @@ func TestRenew(t *testing.T) {
 	}
 	c := w.connect()
 	now := c.Issuers()[0]
-	if len(c.Issuers()) != 2 || !c.Issuers()[1].Equal(first) || now.Equal(first) || !now.NotAfter.After(first.NotAfter) {
+	if len(c.Issuers()) != 3 || !c.Issuers()[1].Equal(first) || now.Equal(first) || !now.NotAfter.After(first.NotAfter) {
 		t.Fatalf("the issuers after a renewal: %d, the new one until %v", len(c.Issuers()), now.NotAfter)
 	}
 	chain, err := c.Chain(t.Context())
@@ -404,6 +404,7 @@ func TestSettingsRefuse(t *testing.T) {
 	for name, c := range map[string]struct{ json, field string }{
 		"name":    {`{"root_subject": "not a name"}`, "root_subject"},
 		"country": {`{"issuing_subject": "CN=a,C=Sweden"}`, "issuing_subject"},
+		"lists":   {`{"crl_shards": 3}`, "crl_shards"},
 		"overlap": {`{"crl_validity": "1d", "crl_overlap": "1d"}`, "crl_overlap"},
 		"years":   {`{"root_years": 0}`, "root_years"},
 		"key":     {`{"key_type": "rsa-1024"}`, "key_type"},
@@ -439,8 +440,8 @@ func TestKeyInFile(t *testing.T) {
 		t.Fatalf("Renew: %v", err)
 	}
 	c := w.connect()
-	if len(c.Issuers()) != 1 || c.Issuers()[0].Equal(first.Chain[1]) || w.settings.Key.IsSet() || w.settings.RetiredKeys.IsSet() {
-		t.Error("a renewal with the same key keeps one issuer and takes no key into the settings")
+	if len(c.Issuers()) != 2 || c.Issuers()[0].Equal(first.Chain[1]) || w.settings.Key.IsSet() || w.settings.RetiredKeys.IsSet() {
+		t.Error("a renewal with the same key keeps one issuer beside the root and takes no key into the settings")
 	}
 	if err := c.Revoke(t.Context(), ca.Revocation{Certificate: first.Chain[0]}); err != nil {
 		t.Errorf("a certificate from before the renewal cannot be revoked: %v", err)

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"time"
@@ -13,7 +14,7 @@ import (
 // CSR gives a request for a new or renewed issuing certificate. The same key is
 // asked for until an answer is installed; Invalid when it cannot be opened.
 func (s *Settings) CSR() ([]byte, error) {
-	key, err := s.pendingKey()
+	key, err := s.pendingKey(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -38,9 +39,13 @@ func (s *Settings) CSR() ([]byte, error) {
 
 // pendingKey gives the key of the request that is under way, making one first
 // when there is none.
-func (s *Settings) pendingKey() (crypto.Signer, error) {
+func (s *Settings) pendingKey(ctx context.Context) (crypto.Signer, error) {
 	if s.KeySource == keyURI {
-		return loadKey(s.KeyURI)
+		key, err := s.placeKey(ctx, "key_uri", &s.KeyURI, s.KeyType)
+		if err == nil {
+			s.KeyStock = stockThere
+		}
+		return key, err
 	}
 	if s.PendingKey.IsSet() {
 		key, err := parseKey([]byte(s.PendingKey.Reveal()))
@@ -99,7 +104,7 @@ func (s *Settings) answered(answer []*x509.Certificate) (crypto.Signer, secret.T
 		return nil
 	}
 	if s.KeySource == keyURI {
-		key, err := loadKey(s.KeyURI)
+		key, err := s.findKey(context.Background(), "key_uri", s.KeyURI)
 		if err != nil {
 			return nil, secret.Text{}, err
 		}

@@ -96,7 +96,7 @@ func newSerial() (*big.Int, error) {
 }
 
 // extensions gives those of a leaf, in a fixed order.
-func (c *Connector) extensions(i *issuer, r ca.Request, spki []byte) ([]pkixmsg.Extension, error) {
+func (c *Connector) extensions(i *issuer, r ca.Request, spki []byte, serial *big.Int) ([]pkixmsg.Extension, error) {
 	usage, purposes := r.KeyUsage, r.EKUs
 	switch r.Purpose {
 	case ra.PurposeOCSP:
@@ -130,7 +130,7 @@ func (c *Connector) extensions(i *issuer, r ca.Request, spki []byte) ([]pkixmsg.
 		// A responder is not asked about itself: its short life stands instead.
 		list = append(list, pkixmsg.Extension{OID: oidNoCheck, Value: []byte{5, 0}})
 	} else if c.baseURL != "" {
-		list = append(list, i.pointers(c.baseURL)...)
+		list = append(list, i.pointers(c.baseURL, ca.ShardOf(serial, c.shards), true)...)
 	}
 	return list, failed
 }

@@ -21,6 +21,7 @@ var valueExtensions = map[string]bool{
 	pkixmsg.OIDSubjectKeyIdentifier: true,
 	pkixmsg.OIDSubjectAltName:       true,
 	pkixmsg.OIDSecurityIdentifier:   true,
+	oidCRLPoints:                    true, // one address for each part of the revocations
 }
 
 // shape hashes, in order and each part with its length before it: the signature

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"math/big"
 	"time"
 
 	"chancery/internal/ca"
@@ -154,9 +153,6 @@ func (a *Authority) issue(rec *record, r ca.Request) error {
 }
 
 func (a *Authority) template(r ca.Request) (*x509.Certificate, error) {
-	number := make([]byte, 16)
-	rand.Read(number)
-	number[0] = number[0]&0x7f | 0x40 // positive and always as long
 	subject, err := r.Subject.DER()
 	if err != nil {
 		return nil, err
@@ -167,7 +163,7 @@ func (a *Authority) template(r ca.Request) (*x509.Certificate, error) {
 	}
 	from := a.now().UTC().Truncate(time.Second).Add(-time.Minute)
 	t := &x509.Certificate{
-		SerialNumber: new(big.Int).SetBytes(number), RawSubject: subject, KeyUsage: r.KeyUsage,
+		SerialNumber: freshSerial(), RawSubject: subject, KeyUsage: r.KeyUsage,
 		NotBefore: from, NotAfter: from.Add(validity - time.Second), BasicConstraintsValid: true,
 	}
 	add := func(e pkixmsg.Extension, err error) error {

@@ -9,6 +9,9 @@
 // its own that lasts as long as the Authority, and has every ability a connector
 // can have; BareKind has none but Issue.
 //
+// Where the product itself is to be killed, a Server is the authority: it
+// answers over HTTP from the test's own process and keeps its own ledger.
+//
 // Only tests import this package; the product's list of kinds does not have it.
 package scripted
 
@@ -67,7 +70,19 @@ func New(now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	from := now().UTC().Truncate(time.Second)
+	cert, err := selfSigned(now(), key)
+	if err != nil {
+		return nil, err
+	}
+	return &Authority{
+		Again: time.Second, now: now, key: key, cert: cert,
+		records: map[string]*record{}, handles: map[string]*record{}, asked: map[string]int{}, revoked: map[string]ra.RevocationReason{},
+	}, nil
+}
+
+// selfSigned makes the certificate of a CA key, valid from a day before now.
+func selfSigned(now time.Time, key crypto.Signer) (*x509.Certificate, error) {
+	from := now.UTC().Truncate(time.Second)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(from.UnixNano()), Subject: pkix.Name{CommonName: "Scripted CA"},
 		NotBefore: from.Add(-24 * time.Hour), NotAfter: from.AddDate(20, 0, 0),
@@ -77,14 +92,7 @@ func New(now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return &Authority{
-		Again: time.Second, now: now, key: key, cert: cert,
-		records: map[string]*record{}, handles: map[string]*record{}, asked: map[string]int{}, revoked: map[string]ra.RevocationReason{},
-	}, nil
+	return x509.ParseCertificate(der)
 }
 
 // Act is what the authority does when it is asked for a certificate.

@@ -1,18 +1,26 @@
 // Package pki serves what relying parties fetch without asking anybody: the
-// CRL and the certificate of each issuer at addresses that never change
-// (/pki/{issuer}.crl, /pki/{issuer}.cer), and OCSP (/ocsp, by POST and by GET
-// as in RFC 6960 appendix A). Everything is public, signed, and answered from
-// package lifecycle; the door only speaks HTTP.
+// CRLs and the certificate of each issuer at addresses that never change
+// (/pki/{issuer}.crl and, where the revocations are divided,
+// /pki/{issuer}-{shard}.crl, /pki/{issuer}.cer), and OCSP (/ocsp, by POST and by
+// GET as in RFC 6960 appendix A). Everything is public, signed, and answered
+// from package lifecycle; the door only speaks HTTP.
+//
+// What is served is right at the moment. HTTP caches in between make it older,
+// so they are allowed a minute: less than the signed nextUpdate would let them
+// have, and enough to take the load of a crowd off the server.
 package pki
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +49,7 @@ func (d *Door) Register(mux *http.ServeMux) {
 func (d *Door) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/ocsp/") {
+			r.Pattern = "/ocsp/{request}" // as the mux would, for those who count
 			d.ocspGet(w, r)
 			return
 		}
@@ -48,20 +57,21 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 	})
 }
 
+// cacheFor is how long an HTTP cache may keep a CRL or an OCSP answer.
+const cacheFor = time.Minute
+
 func (d *Door) file(w http.ResponseWriter, r *http.Request) {
-	issuer, kind, _ := strings.Cut(r.PathValue("file"), ".")
+	name, kind, _ := strings.Cut(r.PathValue("file"), ".")
 	switch kind {
 	case "crl":
-		crl, err := d.Lifecycle.CRL(r.Context(), issuer)
+		crl, err := d.Lifecycle.CRL(r.Context(), name)
 		if d.failed(w, err) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/pkix-crl")
-		w.Header().Set("Last-Modified", crl.ThisUpdate.UTC().Format(http.TimeFormat))
-		w.Header().Set("Cache-Control", "public, no-transform, max-age=60")
-		d.write(w, crl.DER)
+		d.cached(w, r, crl.DER, crl.ThisUpdate, crl.NextUpdate)
 	case "cer", "pem":
-		cert, err := d.Lifecycle.Issuer(r.Context(), issuer)
+		cert, err := d.Lifecycle.Issuer(r.Context(), name)
 		if d.failed(w, err) {
 			return
 		}
@@ -78,13 +88,34 @@ func (d *Door) file(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// cached writes what an HTTP cache may keep for a while, but not beyond until. A
+// client that has it already is told so (RFC 5019 §6.2). The date alone proves
+// nothing to it, because two lists may be made in one second.
+func (d *Door) cached(w http.ResponseWriter, r *http.Request, b []byte, since, until time.Time) {
+	now := d.Now()
+	age := max(min(cacheFor, until.Sub(now)), 0)
+	sum := sha256.Sum256(b)
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	h := w.Header()
+	h.Set("Cache-Control", fmt.Sprintf("public, no-transform, must-revalidate, max-age=%d", int(age.Seconds())))
+	h.Set("Last-Modified", since.UTC().Format(http.TimeFormat))
+	h.Set("Expires", now.Add(age).UTC().Format(http.TimeFormat))
+	h.Set("ETag", tag)
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	d.write(w, b)
+}
+
 func (d *Door) ocspPost(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOCSP))
 	if err != nil {
 		http.Error(w, "The OCSP request is too large or was cut off.", http.StatusRequestEntityTooLarge)
 		return
 	}
-	d.answer(w, r, body)
+	w.Header().Set("Content-Type", "application/ocsp-response")
+	d.write(w, d.Lifecycle.OCSP(r.Context(), body).DER)
 }
 
 // ocspGet reads the base64 request from the path. Clients escape it in
@@ -99,17 +130,18 @@ func (d *Door) ocspGet(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		body = nil // answered as malformed, in the protocol's own words
 	}
-	w.Header().Set("Cache-Control", "public, no-transform, must-revalidate, max-age=60")
-	d.answer(w, r, body)
-}
-
-func (d *Door) answer(w http.ResponseWriter, r *http.Request, request []byte) {
+	a := d.Lifecycle.OCSP(r.Context(), body)
 	w.Header().Set("Content-Type", "application/ocsp-response")
-	d.write(w, d.Lifecycle.OCSP(r.Context(), request))
+	if a.NextUpdate.IsZero() {
+		w.Header().Set("Cache-Control", "no-store")
+		d.write(w, a.DER)
+		return
+	}
+	d.cached(w, r, a.DER, a.ThisUpdate, a.NextUpdate)
 }
 
 func (d *Door) write(w http.ResponseWriter, b []byte) {
-	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
 	if _, err := w.Write(b); err != nil {
 		d.Log.Debug("client went away", "error", err)
 	}

@@ -23,20 +23,34 @@ import (
 
 // learn gathers the facts about an opened message, all from one view of the
 // database: between two, a parallel request of the same kind could spend the
-// challenge that makes this one the same.
+// challenge that makes this one the same. What may become a request is prepared
+// in that view too.
 func (x *exchange) learn(ctx context.Context) error {
 	x.facts = facts{kind: x.message.Type, challenge: noChallenge, history: fresh}
 	return x.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		if err = x.learnSigner(tx); err != nil {
+		// Of a first request there is nothing to be found but its challenge, so
+		// whether there is anything is asked first.
+		traces := store.Traces{Signer: true, Request: true, Transaction: true}
+		if x.csr != nil {
+			traces, err = tx.Traces(store.Message{Fingerprint: authority.Hash(x.message.Signer.Raw), Key: requestKey(x.endpoint.ID, x.transaction(), x.csr, nil),
+				Endpoint: x.endpoint.ID, Transaction: x.transaction()})
+			if err != nil {
+				return err
+			}
+		}
+		if err = x.learnSigner(tx, traces); err != nil {
 			return err
 		}
 		switch x.facts.kind {
 		case scepmsg.PKCSReq, scepmsg.RenewalReq:
-			if err = x.learnHistory(tx); err == nil {
+			if err = x.learnHistory(tx, traces); err == nil {
 				err = x.learnChallenge(tx)
 			}
 		case scepmsg.CertPoll:
 			err = x.learnPoll(tx)
+		}
+		if err == nil {
+			x.prepare(tx)
 		}
 		return err
 	})
@@ -44,20 +58,14 @@ func (x *exchange) learn(ctx context.Context) error {
 
 // learnSigner looks the signing certificate up. Only the very same octets are
 // the same certificate; issuer and serial number alone are on anybody's paper.
-func (x *exchange) learnSigner(tx *store.Tx) error {
+func (x *exchange) learnSigner(tx *store.Tx, traces store.Traces) error {
 	f, c := &x.facts, x.message.Signer
+	if !traces.Signer {
+		return x.learnStranger(tx)
+	}
 	row, err := tx.CertificateByFingerprint(authority.Hash(c.Raw))
 	if ra.KindOf(err) == ra.NotFound {
-		issuers, err := issuersNamed(tx, x.template.AuthorityID, c.RawIssuer)
-		switch {
-		case len(issuers) > 0:
-			f.signer = unknown
-		case c.SelfIssued():
-			f.signer = selfSigned
-		default:
-			f.signer = foreign
-		}
-		return err
+		return x.learnStranger(tx)
 	}
 	if err != nil {
 		return err
@@ -75,6 +83,22 @@ func (x *exchange) learnSigner(tx *store.Tx) error {
 	}
 	f.signer = x.standing(row, tx.Now)
 	return nil
+}
+
+// learnStranger says whose a signing certificate is that is not in the
+// inventory.
+func (x *exchange) learnStranger(tx *store.Tx) error {
+	f, c := &x.facts, x.message.Signer
+	issuers, err := issuersNamed(tx, x.template.AuthorityID, c.RawIssuer)
+	switch {
+	case len(issuers) > 0:
+		f.signer = unknown
+	case c.SelfIssued():
+		f.signer = selfSigned
+	default:
+		f.signer = foreign
+	}
+	return err
 }
 
 // windowGrace lets a device with a fast clock renew a little early.
@@ -102,15 +126,20 @@ func (x *exchange) standing(c *ra.Certificate, now time.Time) signer {
 
 // learnHistory looks for the request this message repeats, or for another key
 // under its transaction ID.
-func (x *exchange) learnHistory(tx *store.Tx) error {
+func (x *exchange) learnHistory(tx *store.Tx, traces store.Traces) error {
 	f := &x.facts
 	f.key = requestKey(x.endpoint.ID, x.transaction(), x.csr, f.row)
-	known, err := tx.RequestByKey(f.key)
-	if err == nil {
-		f.known, f.history = known, same
+	if traces.Request || f.row != nil { // the trace is that of a stranger's key
+		known, err := tx.RequestByKey(f.key)
+		if err == nil {
+			f.known, f.history = known, same
+			return nil
+		} else if ra.KindOf(err) != ra.NotFound {
+			return err
+		}
+	}
+	if !traces.Transaction {
 		return nil
-	} else if ra.KindOf(err) != ra.NotFound {
-		return err
 	}
 	other, err := tx.RequestByTransaction(x.endpoint.ID, x.transaction())
 	switch {
@@ -307,17 +336,36 @@ func (x *exchange) named(tx *store.Tx) (*ra.Device, error) {
 // issuersNamed gives those certificates of an authority, present and former,
 // that have a name.
 func issuersNamed(tx *store.Tx, id ra.AuthorityID, rawName []byte) ([]store.Issuer, error) {
-	all, err := tx.Issuers(id)
+	config, err := tx.Config()
+	if err != nil {
+		return nil, err
+	}
+	all, err := store.Keep(config, "scep issuers", string(id), func(*store.Tx) ([]namedIssuer, error) {
+		list, err := config.Issuers(id)
+		var named []namedIssuer
+		for _, i := range list {
+			if c, err := cms.ParseCertificate(i.DER); err == nil {
+				named = append(named, namedIssuer{c.RawSubject, i})
+			}
+		}
+		return named, err
+	})
 	if err != nil {
 		return nil, err
 	}
 	var found []store.Issuer
 	for _, i := range all {
-		if c, err := cms.ParseCertificate(i.DER); err == nil && bytes.Equal(c.RawSubject, rawName) {
-			found = append(found, i)
+		if bytes.Equal(i.name, rawName) {
+			found = append(found, i.issuer)
 		}
 	}
 	return found, nil
+}
+
+// namedIssuer is a certificate of an authority with its subject, DER.
+type namedIssuer struct {
+	name   []byte
+	issuer store.Issuer
 }
 
 // serialOf writes a serial number as rows keep it; a negative one is none of

@@ -30,6 +30,7 @@ func (x *exchange) answer(ctx context.Context, r *ra.Request) ([]byte, error) {
 	case !ok:
 		return nil, ra.Errorf(ra.Internal, "Request %s has no state a client could be told.", r.ID).WithRemedy("Run chancery doctor.")
 	case status == scepmsg.Pending:
+		x.result = "pending"
 		return x.responder.Pending(x.message)
 	case status == scepmsg.Failure:
 		return nil, ra.Errorf(ra.Denied, "Request %s is %s: %s", r.ID, r.State, r.Reason).
@@ -45,10 +46,15 @@ func (x *exchange) answer(ctx context.Context, r *ra.Request) ([]byte, error) {
 // certificate gives what a request led to. One that no longer counts is not
 // handed out again.
 func (x *exchange) certificate(ctx context.Context, r *ra.Request) (c *ra.Certificate, err error) {
-	err = x.DB.Read(ctx, func(tx *store.Tx) error {
-		c, err = tx.Certificate(r.CertificateID)
-		return err
-	})
+	if x.prepared != nil {
+		c = x.prepared.Certificate()
+	}
+	if c == nil {
+		err = x.DB.Read(ctx, func(tx *store.Tx) error {
+			c, err = tx.Certificate(r.CertificateID)
+			return err
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

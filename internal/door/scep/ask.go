@@ -8,20 +8,34 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
+	"chancery/internal/store"
 )
 
 // ask gives the request a message stands for: the one that is known, or a new
 // one, acted on as far as it goes while the client waits.
 func (x *exchange) ask(ctx context.Context, do decision) (*ra.Request, error) {
-	f := &x.facts
 	if err := x.sameKey(do); err != nil {
 		return nil, err
 	}
 	if do == repeat {
-		return f.known, nil
+		return x.facts.known, nil
 	}
+	if do == enrolStatic {
+		x.Log.Warn("a static challenge was accepted: whoever knows it can enrol any device of the group", "endpoint", x.endpoint.Name,
+			"device", x.facts.device.Name, "remote", x.remote, "remedy", sceppolicy.StaticRemedy)
+	}
+	return x.Enroll.SubmitPrepared(ctx, x.prepared)
+}
+
+// prepare prepares the request that the facts allow, in the view they are from.
+func (x *exchange) prepare(tx *store.Tx) {
+	do := decide(x.facts)
+	if do != enrol && do != enrolStatic && do != renew || x.sameKey(do) != nil {
+		return
+	}
+	f := &x.facts
 	ask := enroll.Ask{
-		Template: x.endpoint.TemplateID, Device: f.device.ID, CSR: x.csr.Raw, Door: "scep", Endpoint: x.endpoint.ID,
+		Template: x.endpoint.TemplateID, Device: f.device.ID, Loaded: f.device, CSR: x.csr.Raw, Read: x.csr, Door: "scep", Endpoint: x.endpoint.ID,
 		Transaction: x.transaction(), Key: f.key, Wait: true,
 	}
 	if do == renew {
@@ -33,11 +47,7 @@ func (x *exchange) ask(ctx context.Context, do decision) (*ra.Request, error) {
 	if f.ticket != nil {
 		ask.Challenge = f.ticket.ID
 	}
-	if do == enrolStatic {
-		x.Log.Warn("a static challenge was accepted: whoever knows it can enrol any device of the group", "endpoint", x.endpoint.Name,
-			"device", f.device.Name, "remote", x.remote, "remedy", sceppolicy.StaticRemedy)
-	}
-	return x.Enroll.Submit(ctx, x.actor(), ask)
+	x.prepared = x.Enroll.Prepare(tx, x.actor(), ask)
 }
 
 // sameKey wants the key of a first request to be the one that signed the

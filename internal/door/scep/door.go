@@ -31,6 +31,7 @@ import (
 	"chancery/internal/authority"
 	"chancery/internal/enroll"
 	"chancery/internal/lifecycle"
+	"chancery/internal/observe"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/store"
@@ -47,6 +48,7 @@ type Door struct {
 	DB          *store.DB
 	Now         func() time.Time
 	Log         *slog.Logger
+	Observer    *observe.Observer // nil: nobody watches
 	// Patience is how long a client may take to send its message; 0 means 20
 	// seconds.
 	Patience time.Duration
@@ -78,6 +80,7 @@ func (d *Door) Register(mux *http.ServeMux) {
 func (d *Door) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, prefix) {
+			r.Pattern = prefix + "{endpoint}" // as the mux would, for those who count
 			d.ServeHTTP(w, r)
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"chancery/internal/authority"
+	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/wire/cms"
@@ -29,6 +30,9 @@ type exchange struct {
 	content   *scepmsg.Content
 	csr       *pkixmsg.CSR // of PKCSReq and RenewalReq
 	facts     facts
+	result    string           // success, pending, failure, or refused: for those who watch
+	failed    string           // the name of the failInfo
+	prepared  *enroll.Prepared // when the facts allow a new request
 }
 
 // pkiOperation answers a pkiMessage. As soon as there is somebody to answer, a
@@ -42,7 +46,18 @@ func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, raw []
 	if d.broken.count(d.Now(), brokenWindow, remote) >= maxBroken {
 		return nil, &httpError{http.StatusTooManyRequests, "Too many unreadable messages came from this address."}
 	}
-	x := &exchange{Door: d, place: p, remote: remote}
+	began := time.Now()
+	ctx, span := d.Observer.Start(ctx, "scep.message", "endpoint", p.endpoint.Name)
+	x := &exchange{Door: d, place: p, remote: remote, result: "refused"}
+	defer func() {
+		kind := ""
+		if x.message != nil {
+			kind = x.message.Type.String()
+		}
+		d.Observer.SCEP(kind, x.result, x.failed, time.Since(began))
+		span.Note("type", kind, "result", x.result, "fail_info", x.failed)
+		span.End(nil)
+	}()
 	err := x.read(raw)
 	if x.message == nil {
 		d.broken.add(d.Now(), brokenWindow, remote, raw)
@@ -65,6 +80,9 @@ func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, raw []
 	}
 	if err != nil {
 		return x.refuse(ctx, raw, err)
+	}
+	if x.result == "refused" {
+		x.result = "success"
 	}
 	return body, nil
 }
@@ -187,6 +205,7 @@ func (x *exchange) refuse(ctx context.Context, raw []byte, err error) ([]byte, e
 		x.broken.add(x.Now(), brokenWindow, x.remote, raw)
 	}
 	x.note(ctx, err)
+	x.result, x.failed = "failure", info.String()
 	return x.responder.Failure(x.message, info, "")
 }
 

@@ -43,6 +43,8 @@ type CSR struct {
 	signature []byte
 	algorithm signatureAlgorithm
 	challenge *string // behind a pointer, so that no printer follows it
+	proven    bool    // CheckSignature has succeeded
+	sound     bool    // CheckKey has succeeded
 }
 
 // RequestAttribute is an attribute of a request that this package does not read.

@@ -58,7 +58,12 @@ var pssHashes = map[string]signatureAlgorithm{
 // too old (MD5) or of another kind than the key. SHA-1 verifies; see
 // WeakSignature. An RSA key of more than 8192 bits is ErrKey before anything is
 // computed with it, since a stranger chooses the size and the work grows with it.
+// A success is remembered: whoever is handed a CSR may ask again for nothing.
+// It is not for concurrent use.
 func (c *CSR) CheckSignature() error {
+	if c.proven {
+		return nil
+	}
 	if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
 		return CheckKey(key)
 	}
@@ -85,6 +90,7 @@ func (c *CSR) CheckSignature() error {
 	}
 	switch {
 	case valid:
+		c.proven = true
 		return nil
 	case c.algorithm.scheme == unknownScheme:
 		return fault(ErrSignature, "Sign the request with SHA-256 or stronger, as RSA, RSA-PSS, ECDSA or Ed25519.",
@@ -92,6 +98,17 @@ func (c *CSR) CheckSignature() error {
 	}
 	return fault(ErrSignature, "Make the request again; it was changed on its way, or signed with another key.",
 		"The signature of the request does not fit its public key.")
+}
+
+// CheckKey is CheckKey of the request's key, and remembers a success as
+// CheckSignature does.
+func (c *CSR) CheckKey() error {
+	if c.sound {
+		return nil
+	}
+	err := CheckKey(c.PublicKey)
+	c.sound = err == nil
+	return err
 }
 
 // parseSignatureAlgorithm reads an AlgorithmIdentifier. One that is unknown is

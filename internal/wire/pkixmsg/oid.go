@@ -2,6 +2,7 @@ package pkixmsg
 
 import (
 	"crypto/x509"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -106,11 +107,91 @@ func encodeOID(s string) ([]byte, error) {
 	if len(s) > maxOIDText {
 		return nil, fault(ErrSyntax, remedy, "An object identifier has at most %d characters.", maxOIDText)
 	}
+	if body, ok := encodeShortOID(s); ok {
+		return body, nil
+	}
 	oid, err := x509.ParseOID(s)
 	if err != nil || oid.String() != s { // a leading zero has no place in the dotted form
 		return nil, fault(ErrSyntax, remedy, "%s is not an object identifier.", quote(s))
 	}
 	return oid.MarshalBinary()
+}
+
+// maxShortArc is the largest arc that encodeShortOID and decodeShortOID work
+// with: four octets of seven bits. Those in use are smaller, and x509.OID takes
+// its time for any size.
+const maxShortArc = 1<<28 - 1
+
+// encodeShortOID is encodeOID for identifiers of small arcs; everything else,
+// and whatever may be wrong, is left to encodeOID.
+func encodeShortOID(s string) ([]byte, bool) {
+	out := make([]byte, 0, len(s))
+	first, arcs := uint32(0), 0
+	for rest := s; ; arcs++ {
+		digits, more, dot := strings.Cut(rest, ".")
+		if digits == "" || len(digits) > 9 || len(digits) > 1 && digits[0] == '0' {
+			return nil, false
+		}
+		arc := uint32(0)
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				return nil, false
+			}
+			arc = arc*10 + uint32(c-'0')
+		}
+		switch {
+		case arc > maxShortArc, arcs == 0 && arc > 2, arcs == 1 && first < 2 && arc > 39:
+			return nil, false
+		case arcs == 0:
+			first = arc
+		case arcs == 1:
+			out = appendArc(out, first*40+arc)
+		default:
+			out = appendArc(out, arc)
+		}
+		if !dot {
+			return out, arcs > 0
+		}
+		rest = more
+	}
+}
+
+// appendArc appends a number in base 128, the last octet without its high bit (X.690 §8.19.2).
+func appendArc(out []byte, arc uint32) []byte {
+	for shift := 28; shift > 0; shift -= 7 {
+		if arc>>shift != 0 {
+			out = append(out, byte(arc>>shift)|0x80)
+		}
+	}
+	return append(out, byte(arc&0x7f))
+}
+
+// decodeShortOID is decodeOID for identifiers of small arcs; everything else,
+// and whatever may be wrong, is left to decodeOID.
+func decodeShortOID(body []byte) (string, bool) {
+	var room [64]byte
+	out := room[:0]
+	for at := 0; at < len(body); {
+		arc, start := uint32(0), at
+		for {
+			if at == len(body) || at-start == 4 || body[start] == 0x80 {
+				return "", false
+			}
+			c := body[at]
+			at++
+			arc = arc<<7 | uint32(c&0x7f)
+			if c&0x80 == 0 {
+				break
+			}
+		}
+		if start == 0 {
+			first := min(arc/40, 2)
+			out = strconv.AppendUint(out, uint64(first), 10)
+			arc -= first * 40
+		}
+		out = strconv.AppendUint(append(out, '.'), uint64(arc), 10)
+	}
+	return string(out), len(out) > 0
 }
 
 func isDotted(s string) bool {
@@ -138,6 +219,10 @@ func readOID(s *cryptobyte.String, out *string) bool {
 }
 
 func decodeOID(body []byte, out *string) bool {
+	if text, ok := decodeShortOID(body); ok && len(body) <= maxOIDBytes {
+		*out = text
+		return true
+	}
 	var oid x509.OID
 	if len(body) > maxOIDBytes || oid.UnmarshalBinary(body) != nil {
 		return false
