@@ -26,8 +26,8 @@
 // takes it for one statement or one short transaction at a time, and a worker
 // holds it only inside its own transactions. An idle Queue asks for due jobs
 // once a second and for its settings every two, renews its leadership every
-// five (the only idle statement that changes anything), and looks for scheduled
-// jobs every five: about two statements and a fifth of a commit per second,
+// five (the only idle statement that changes anything), looks for scheduled jobs
+// every five and for lost ones every fifteen: about two statements and a fifth of a commit per second,
 // less than half a percent of a core on either engine.
 package job
 
@@ -91,6 +91,12 @@ type Options struct {
 	// Timeout is how long a job may run before its context ends; 0 means two
 	// minutes. A job whose node is gone is taken over half a minute later.
 	Timeout time.Duration
+	// Hold, unless nil, is asked before a job begins: an error makes it wait, for
+	// as long as the error says (verdict).
+	Hold func() error
+	// Ended, unless nil, hears how each attempt ended: done, again (it waits, as
+	// the error said), or failed.
+	Ended func(kind, result string, took time.Duration)
 	// Node is a name that is the same after a restart and that no other
 	// running process on this database has. By it Start knows the jobs that
 	// this node was working on when it was killed, and takes them back at
@@ -114,6 +120,10 @@ type Queue struct {
 	periodic []*river.PeriodicJob
 	interval map[string]time.Duration // of kinds that Every knows
 	work     *river.Client[*sql.Tx]   // set while jobs run
+	unwatch  func()                   // ends watch, and waits for it
+
+	rolls                rollCall
+	lostAfter, lostEvery time.Duration
 }
 
 // Open brings the tables of the queue in db up to date and gives a Queue that
@@ -138,7 +148,7 @@ func Open(ctx context.Context, db *store.DB, o Options) (*Queue, error) {
 			WithField("node").WithRemedy("Give the node a shorter name.")
 	}
 	q := &Queue{db: db, o: o, log: o.Log, workers: river.NewWorkers(),
-		handled: map[string]bool{}, interval: map[string]time.Duration{}}
+		handled: map[string]bool{}, interval: map[string]time.Duration{}, lostAfter: lostAfter, lostEvery: lostEvery}
 	d := newDriver(db)
 	if err := migrate(ctx, db, d, q.riverLog()); err != nil {
 		return nil, ra.Errorf(ra.Unreachable, "The tables for background jobs cannot be brought up to date.").WithField("database").
@@ -209,9 +219,9 @@ func (q *Queue) Start(ctx context.Context) error {
 			return fmt.Errorf("job: nobody handles the periodic kind %s", kind)
 		}
 	}
-	d := newDriver(q.db)
+	d, us := newDriver(q.db), clientID(q.o.Node)
 	client, err := river.NewClient(d, &river.Config{
-		ID:                          clientID(q.o.Node),
+		ID:                          us,
 		Hooks:                       insertHooks,
 		Logger:                      q.riverLog(),
 		MaxAttempts:                 defaultMaxAttempts,
@@ -240,6 +250,10 @@ func (q *Queue) Start(ctx context.Context) error {
 	}
 	q.started = true
 	q.work = client
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { q.watch(watching, d, us) })
+	q.unwatch = func() { stop(); watch.Wait() }
 	q.kick.Store(&d.pilot.kick)
 	return nil
 }
@@ -260,6 +274,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	}
 	client := q.work
 	q.work = nil
+	q.unwatch()
 	q.kick.Store(nil)
 	if client.Stop(ctx) == nil {
 		return nil

@@ -23,6 +23,8 @@ type PutOptions struct {
 	Unique string
 	// At is when the job is due; the zero time and any past time mean now.
 	At time.Time
+	// Later lets everything else that is due go first.
+	Later bool
 	// MaxAttempts is after how many failures the job is given up; 0 means 10.
 	MaxAttempts int
 }
@@ -36,6 +38,9 @@ func Put(tx *store.Tx, q *Queue, args Args, o PutOptions) error {
 		opts = uniqueOpts(o.Unique)
 	}
 	opts.MaxAttempts = o.MaxAttempts
+	if o.Later {
+		opts.Priority = river.PriorityDefault + 1
+	}
 	if wait := o.At.Sub(tx.Now); wait > 0 {
 		// River goes by the clock of the system, whichever one db goes by.
 		opts.ScheduledAt = time.Now().Add(wait)

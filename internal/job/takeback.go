@@ -31,34 +31,9 @@ func (q *Queue) takeBack(ctx context.Context, d *driver) error {
 	return q.db.Write(ctx, func(tx *store.Tx) error {
 		exec := d.UnwrapExecutor(tx.SQL())
 		endOfTime := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-		running, err := exec.JobGetStuck(ctx, &riverdriver.JobGetStuckParams{Max: maxRunning, StuckHorizon: endOfTime})
-		if err != nil {
+		ours := func(j *rivertype.JobRow) bool { return q.wasUs(holder(j)) }
+		if err := q.free(ctx, tx, exec, endOfTime, "The node was killed while the job ran.", ours); err != nil {
 			return err
-		}
-		var back riverdriver.JobRescueManyParams
-		for _, j := range running {
-			if len(j.AttemptedBy) == 0 || !q.wasUs(j.AttemptedBy[len(j.AttemptedBy)-1]) {
-				continue
-			}
-			entry, err := json.Marshal(rivertype.AttemptError{At: tx.Now, Attempt: j.Attempt, Error: "The node was killed while the job ran."})
-			if err != nil {
-				return err
-			}
-			state, finalized := rivertype.JobStateAvailable, (*time.Time)(nil)
-			if j.Attempt >= j.MaxAttempts {
-				state, finalized = rivertype.JobStateDiscarded, &tx.Now
-			}
-			q.log.WarnContext(ctx, "job was cut off", "kind", j.Kind, "job", j.ID, "attempt", j.Attempt, "state", state)
-			back.ID = append(back.ID, j.ID)
-			back.Error = append(back.Error, entry)
-			back.FinalizedAt = append(back.FinalizedAt, finalized)
-			back.ScheduledAt = append(back.ScheduledAt, j.ScheduledAt)
-			back.State = append(back.State, string(state))
-		}
-		if len(back.ID) > 0 {
-			if _, err := exec.JobRescueMany(ctx, &back); err != nil {
-				return err
-			}
 		}
 		leader, err := exec.LeaderGetElectedLeader(ctx, &riverdriver.LeaderGetElectedLeaderParams{})
 		if errors.Is(err, rivertype.ErrNotFound) || err == nil && !q.wasUs(leader.LeaderID) {
@@ -70,6 +45,48 @@ func (q *Queue) takeBack(ctx context.Context, d *driver) error {
 		_, err = exec.LeaderResign(ctx, &riverdriver.LeaderResignParams{LeaderID: leader.LeaderID, LeadershipTopic: leadershipTopic})
 		return err
 	})
+}
+
+// holder names who runs a job, or ran it last.
+func holder(j *rivertype.JobRow) string {
+	if len(j.AttemptedBy) == 0 {
+		return ""
+	}
+	return j.AttemptedBy[len(j.AttemptedBy)-1]
+}
+
+// free makes those running jobs due again, or gives them up when that was their
+// last attempt, that began before an instant and that which picks.
+func (q *Queue) free(ctx context.Context, tx *store.Tx, exec riverdriver.Executor, before time.Time, why string, which func(*rivertype.JobRow) bool) error {
+	running, err := exec.JobGetStuck(ctx, &riverdriver.JobGetStuckParams{Max: maxRunning, StuckHorizon: before})
+	if err != nil {
+		return err
+	}
+	var back riverdriver.JobRescueManyParams
+	for _, j := range running {
+		if !which(j) {
+			continue
+		}
+		entry, err := json.Marshal(rivertype.AttemptError{At: tx.Now, Attempt: j.Attempt, Error: why})
+		if err != nil {
+			return err
+		}
+		state, finalized := rivertype.JobStateAvailable, (*time.Time)(nil)
+		if j.Attempt >= j.MaxAttempts {
+			state, finalized = rivertype.JobStateDiscarded, &tx.Now
+		}
+		q.log.WarnContext(ctx, "job was cut off", "kind", j.Kind, "job", j.ID, "attempt", j.Attempt, "state", state)
+		back.ID = append(back.ID, j.ID)
+		back.Error = append(back.Error, entry)
+		back.FinalizedAt = append(back.FinalizedAt, finalized)
+		back.ScheduledAt = append(back.ScheduledAt, j.ScheduledAt)
+		back.State = append(back.State, string(state))
+	}
+	if len(back.ID) == 0 {
+		return nil
+	}
+	_, err = exec.JobRescueMany(ctx, &back)
+	return err
 }
 
 // wasUs reports whether clientID gave this node that name in an earlier life.

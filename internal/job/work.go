@@ -22,7 +22,12 @@ type worker[A Args] struct {
 }
 
 func (w *worker[A]) Work(ctx context.Context, j *river.Job[A]) error {
-	return w.q.verdict(ctx, j.JobRow, w.do(ctx, j.Args))
+	w.q.rolls.begin(j.ID)
+	defer w.q.rolls.end(j.ID)
+	began := time.Now()
+	err := w.do(ctx, j.Args)
+	w.q.tell(j.Kind, time.Since(began), err)
+	return w.q.verdict(ctx, j.JobRow, err)
 }
 
 // do turns a panic into an error, so that river does not store its value.
@@ -32,6 +37,11 @@ func (w *worker[A]) do(ctx context.Context, args A) (err error) {
 			err = &panicError{value: v, stack: debug.Stack()}
 		}
 	}()
+	if w.q.o.Hold != nil {
+		if err := w.q.o.Hold(); err != nil {
+			return err
+		}
+	}
 	return w.work(ctx, args)
 }
 
@@ -53,6 +63,21 @@ func (w *worker[A]) NextRetry(j *river.Job[A]) time.Time {
 		}
 	}
 	return next
+}
+
+// tell counts an attempt for those who watch.
+func (q *Queue) tell(kind string, took time.Duration, err error) {
+	if q.o.Ended == nil {
+		return
+	}
+	result := "done"
+	if err != nil {
+		result = "failed"
+		if ra.AsError(err).Retry > 0 {
+			result = "again"
+		}
+	}
+	q.o.Ended(kind, result, took)
 }
 
 type panicError struct {

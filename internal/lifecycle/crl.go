@@ -3,62 +3,83 @@ package lifecycle
 import (
 	"context"
 	"crypto/x509"
-	"math/big"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"chancery/internal/audit"
 	"chancery/internal/authority"
 	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
 
-// CRL gives the current DER CRL of an issuer (the SHA-256 of its public key,
-// hex, or the first 16 digits of it). A revocation since the last one makes a
-// new one first, so that what was revoked is in the next answer.
-func (s *Service) CRL(ctx context.Context, issuerHash string) (store.CRL, error) {
-	i, err := s.issuer(ctx, issuerHash)
-	if err != nil {
-		return store.CRL{}, err
+// CRL gives a current DER CRL by its address: the SHA-256 of the issuer's public
+// key, hex, or the first 16 digits of it, and for a part of the revocations a
+// dash and the name of the shard. What was revoked before the call is on it: a
+// list that lacks something is made anew first.
+func (s *Service) CRL(ctx context.Context, address string) (store.CRL, error) {
+	digits, name, part := strings.Cut(address, "-")
+	shard, ok := ca.ParseShard(name)
+	if !ok || part && name == "" {
+		return store.CRL{}, noList()
 	}
+	var i store.Issuer
 	var crl store.CRL
-	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		crl, err = tx.CRL(i.AuthorityID, i.SPKIHash)
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if i, err = tx.IssuerByPrefix(digits); err != nil {
+			return err
+		}
+		crl, err = tx.CRL(i.SPKIHash, shard.Name())
+		if ra.KindOf(err) == ra.NotFound {
+			return nil
+		}
 		return err
 	})
-	if ra.KindOf(err) == ra.NotFound {
-		err = nil
-	}
-	if err != nil || current(crl, s.Now()) {
-		return crl, err
+	if err != nil {
+		return store.CRL{}, err
 	}
 	o, signer, err := s.signerOf(ctx, i.AuthorityID)
 	if err != nil {
+		if current(crl, 1, s.Now()) && !crl.Stale() {
+			return crl, nil // nothing has to be signed
+		}
 		return store.CRL{}, err
 	}
-	return s.publish(ctx, o, signer, i.SPKIHash, 0)
+	l := list{o, signer, i.SPKIHash, shard}
+	if !l.offered() {
+		return store.CRL{}, noList()
+	}
+	made, err := s.publish(ctx, l, crl, 0)
+	if ra.KindOf(err) == ra.Unreachable && crl.DER != nil && crl.NextUpdate.After(s.Now()) {
+		s.Log.Error("CRL cannot be made anew, the one before it is served while it lasts", "number", crl.Number, "next_update", crl.NextUpdate, "error", err)
+		return crl, nil
+	}
+	return made, err
 }
 
-// current reports whether a CRL holds everything and lasts.
-func current(crl store.CRL, now time.Time) bool { return !crl.Stale && crl.NextUpdate.After(now) }
+func noList() error {
+	return ra.Errorf(ra.NotFound, "There is no such revocation list.").WithRemedy("Use the address the certificate names.")
+}
+
+// current reports whether a list was gathered when at least so much was wanted
+// of it, and lasts beyond now.
+func current(crl store.CRL, wanted int64, now time.Time) bool {
+	return crl.Number > 0 && crl.Made >= wanted && crl.NextUpdate.After(now)
+}
 
 // Issuer gives an authority certificate by the SHA-256 of its public key, hex,
 // or the first 16 digits of it.
 func (s *Service) Issuer(ctx context.Context, issuerHash string) (*x509.Certificate, error) {
-	i, err := s.issuer(ctx, issuerHash)
+	var i store.Issuer
+	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		i, err = tx.IssuerByPrefix(issuerHash)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(i.DER)
-}
-
-func (s *Service) issuer(ctx context.Context, issuerHash string) (found store.Issuer, err error) {
-	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		found, err = tx.IssuerByPrefix(issuerHash)
-		return err
-	})
-	return found, err
 }
 
 // PublishDue makes the CRLs that are stale or near their end. One authority
@@ -78,11 +99,52 @@ func (s *Service) PublishDue(ctx context.Context) error {
 		if err != nil {
 			continue // publishes itself, or cannot be opened; its own page says so
 		}
-		_, overlap := signer.CRLTimes()
 		for _, i := range signer.Issuers() {
-			if _, err := s.publish(ctx, o, signer, authority.Hash(i.RawSubjectPublicKeyInfo), overlap); err != nil {
+			if err := s.publishOf(ctx, o, signer, authority.Hash(i.RawSubjectPublicKeyInfo)); err != nil {
 				s.Log.Error("CRL cannot be published", "authority", a.Name, "issuer", i.Subject.String(), "error", err)
 			}
+		}
+	}
+	return nil
+}
+
+// publishOf makes the lists of one issuer that are due: those its certificates
+// name now, and those they named before. Where the revocations are divided, the
+// complete list is read by few and costs the most, so a revocation alone does
+// not make it: that is done when somebody asks for it.
+func (s *Service) publishOf(ctx context.Context, o *authority.Open, signer ca.CRLSigner, hash string) error {
+	var known []store.CRL
+	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		known, err = tx.CRLsOf(hash)
+		return err
+	}); err != nil {
+		return err
+	}
+	byName := map[string]store.CRL{}
+	shards := []ca.Shard{{}}
+	if n := signer.CRLShards(hash); n > 1 {
+		for i := range n {
+			shards = append(shards, ca.Shard{Index: i, Count: n})
+		}
+	}
+	for _, crl := range known {
+		byName[crl.Name] = crl
+		if shard, ok := ca.ParseShard(crl.Name); ok && !slices.Contains(shards, shard) {
+			shards = append(shards, shard)
+		}
+	}
+	_, overlap := signer.CRLTimes()
+	for _, shard := range shards {
+		l, crl := list{o, signer, hash, shard}, byName[shard.Name()]
+		wanted := crl.Wanted
+		if shard.Name() == "" && len(shards) > 1 {
+			wanted = 0
+		}
+		if l.named(crl) && current(crl, wanted, s.Now().Add(overlap)) {
+			continue
+		}
+		if _, err := s.publish(ctx, l, crl, overlap); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -101,68 +163,55 @@ func (s *Service) signerOf(ctx context.Context, id ra.AuthorityID) (*authority.O
 	return o, signer, nil
 }
 
-// publish gives the CRL of an issuer whose key is here. One that is stale, or
-// ends within the overlap, is made anew first: the revoked certificates are
-// gathered from their rows and signed under the next number. Of many that want
-// a new CRL at once, on any node, one makes it.
-func (s *Service) publish(ctx context.Context, o *authority.Open, signer ca.CRLSigner, hash string, overlap time.Duration) (store.CRL, error) {
-	if !slices.ContainsFunc(signer.Issuers(), func(i *x509.Certificate) bool { return authority.Hash(i.RawSubjectPublicKeyInfo) == hash }) {
-		return store.CRL{}, ra.Errorf(ra.NotFound, "The key of this issuer is not here.").WithRemedy("Use the address the certificate names.")
-	}
-	s.publishing.Lock()
-	defer s.publishing.Unlock()
-	id := o.Authority.ID
-	var crl store.CRL
-	find := func(tx *store.Tx) (err error) {
-		crl, err = tx.CRL(id, hash)
-		if ra.KindOf(err) == ra.NotFound {
-			return nil
-		}
-		return err
-	}
-	if err := s.DB.Read(ctx, find); err != nil || current(crl, s.Now().Add(overlap)) {
-		return crl, err
-	}
-	// One transaction reads the rows and stores the CRL: what is revoked later
-	// marks it stale again.
-	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		if err := find(tx); err != nil || current(crl, tx.Now.Add(overlap)) {
-			return err
-		}
-		entries, err := tx.RevokedBy(hash)
-		if err != nil {
-			return err
-		}
-		list, err := revocationList(entries)
-		if err != nil {
-			return err
-		}
-		validity, _ := signer.CRLTimes()
-		this := tx.Now.Truncate(time.Second)
-		crl = store.CRL{AuthorityID: id, IssuerHash: hash, Number: crl.Number + 1, ThisUpdate: this, NextUpdate: this.Add(validity)}
-		if crl.DER, err = signer.SignCRLFor(ctx, hash, ca.CRLOrder{Number: crl.Number, ThisUpdate: crl.ThisUpdate, NextUpdate: crl.NextUpdate, Entries: list}); err != nil {
-			return err
-		}
-		if err := tx.PutCRL(crl); err != nil {
-			return err
-		}
-		return audit.Record(tx, audit.Entry{Code: audit.CRLPublished, Actor: ra.System("lifecycle"), Group: o.Authority.GroupID, Object: string(id), Message: "CRL published by " + o.Authority.Name,
-			Details: map[string]any{"number": crl.Number, "entries": len(entries), "next_update": crl.NextUpdate, "issuer": hash[:16]}})
-	})
-	if ra.KindOf(err) == ra.Conflict {
-		err = s.DB.Read(ctx, find) // another node made the very first one
-	}
-	return crl, err
+// list is one revocation list and who signs it.
+type list struct {
+	*authority.Open
+	signer ca.CRLSigner
+	hash   string // of the issuer's key
+	shard  ca.Shard
 }
 
-func revocationList(entries []store.RevokedEntry) ([]x509.RevocationListEntry, error) {
-	out := make([]x509.RevocationListEntry, len(entries))
-	for i, e := range entries {
-		serial, ok := new(big.Int).SetString(e.Serial, 16)
-		if !ok {
-			return nil, ra.Errorf(ra.Internal, "A stored serial number is not a number.").WithRemedy("Run chancery doctor.")
-		}
-		out[i] = x509.RevocationListEntry{SerialNumber: serial, RevocationTime: e.RevokedAt, ReasonCode: int(e.Reason)}
+// offered reports whether the issuer has such a list. Any part that its
+// certificates may ever have named is one, whatever the number of lists is now:
+// after a change back, or in a database put back to before the change, they are
+// still asked for. A stranger who asks for all the rest makes a few hundred small
+// lists at most.
+func (l list) offered() bool {
+	return (l.shard.Name() == "" || l.signer.CRLPoint(l.hash, l.shard) != "") &&
+		slices.ContainsFunc(l.signer.Issuers(), func(i *x509.Certificate) bool { return authority.Hash(i.RawSubjectPublicKeyInfo) == l.hash })
+}
+
+// points are the addresses a list says it is found at: the one that certificates
+// name now, and those that they named before the server moved. A complete list
+// says nothing: it is good for every certificate of its issuer.
+func (l list) points(crl store.CRL) []string {
+	now := l.signer.CRLPoint(l.hash, l.shard)
+	if l.shard.Name() == "" || now == "" || slices.Contains(crl.Points, now) {
+		return crl.Points
 	}
-	return out, nil
+	return append(slices.Clone(crl.Points), now)
+}
+
+// named reports whether a list is known under the address in use.
+func (l list) named(crl store.CRL) bool {
+	return crl.Wanted > 0 && len(l.points(crl)) == len(crl.Points)
+}
+
+// makers has a lock for each list, so that one at a time is made of each here.
+type makers struct {
+	mu  sync.Mutex
+	all map[string]*sync.Mutex
+}
+
+func (m *makers) of(l list) *sync.Mutex {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = map[string]*sync.Mutex{}
+	}
+	key := l.hash + l.shard.Name()
+	if m.all[key] == nil {
+		m.all[key] = &sync.Mutex{}
+	}
+	return m.all[key]
 }

@@ -12,12 +12,13 @@ package lifecycle
 
 import (
 	"log/slog"
-	"sync"
 	"time"
 
 	"chancery/internal/authority"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/observe"
+	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 )
@@ -32,13 +33,18 @@ type Service struct {
 	Queue       *job.Queue
 	Now         func() time.Time
 	Log         *slog.Logger
+	Observer    *observe.Observer // nil: nobody watches
 	// Step, when set, is called with the label of a step just before it is
 	// taken. Fault tests stop the process there.
 	Step func(label string)
 
-	publishing sync.Mutex // one CRL at a time
-	own        ownCache
-	asked      ocspIssuers
+	handout authority.Handout[ra.CertificateID]
+	storms  storms
+	making  makers
+	own     ownCache
+	asked   ocspIssuers
+	answers ocspAnswers
+	states  stateReader
 }
 
 // The labels of the steps to one of the server's own certificates, in order.
@@ -46,6 +52,26 @@ const (
 	StepOwnAsk    = "lifecycle.own.ask"    // the key is sealed, the authority not yet asked
 	StepOwnRecord = "lifecycle.own.record" // the authority answered, nothing recorded yet
 )
+
+// The labels of the steps of a revocation, in order. Where revocations are signed
+// here the row is the authority's own record: there is nobody to tell, and the
+// row is confirmed in the transaction that changes it.
+const (
+	StepRevokeRow     = "lifecycle.revoke.row"     // inside the transaction, the row not yet changed
+	StepRevokeTell    = "lifecycle.revoke.tell"    // the row is changed, the authority not yet told
+	StepRevokeConfirm = "lifecycle.revoke.confirm" // the authority was told, the row does not say so yet
+	StepRevokeAnswer  = "lifecycle.revoke.answer"  // all is recorded, the caller not yet told
+)
+
+// The labels of the steps to a revocation list, in order.
+const (
+	StepCRLSign  = "lifecycle.crl.sign"  // the entries are gathered
+	StepCRLStore = "lifecycle.crl.store" // the list is signed, nobody has seen it
+	StepCRLServe = "lifecycle.crl.serve" // the list is stored, nobody has seen it
+)
+
+// Steps lists the labels, for tests that stop the process at each.
+var Steps = []string{StepOwnAsk, StepOwnRecord, StepRevokeRow, StepRevokeTell, StepRevokeConfirm, StepRevokeAnswer, StepCRLSign, StepCRLStore, StepCRLServe}
 
 func (s *Service) step(label string) {
 	if s.Step != nil {
@@ -58,6 +84,9 @@ func (s *Service) Handle() {
 	job.Handle(s.Queue, s.Sweep)
 	job.Handle(s.Queue, s.Act)
 	job.Handle(s.Queue, s.Tidy)
+	job.Handle(s.Queue, s.WorkBulk)
+	job.Handle(s.Queue, s.PlanAll)
 	job.Every(s.Queue, sweepEvery, SweepJob{})
 	job.Every(s.Queue, tidyEvery, TidyJob{})
+	job.Every(s.Queue, forecastEvery, ForecastJob{})
 }

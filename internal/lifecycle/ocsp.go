@@ -4,84 +4,141 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	_ "crypto/sha1" // of names and keys, as most clients name an issuer
+	_ "crypto/sha256"
+	_ "crypto/sha512"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ocsp"
-
 	"chancery/internal/authority"
 	"chancery/internal/ra"
 	"chancery/internal/store"
+	"chancery/internal/wire/ocspmsg"
 )
 
-// ocspLife is how long an OCSP answer may be used.
+// ocspLife is how long an OCSP answer may be used. One is given out again for
+// the first half of it, so that every answer lasts for the other half at least.
 const ocspLife = time.Hour
 
-// OCSP answers one DER OCSP request (RFC 6960) for a certificate of an issuer
+// Answer is a DER OCSP response.
+type Answer struct {
+	DER        []byte
+	ThisUpdate time.Time
+	NextUpdate time.Time // zero: no cache may keep it
+}
+
+// OCSP answers one DER OCSP request (RFC 6960) about certificates of an issuer
 // whose revocations are signed here. The answer is always one the protocol
 // knows: a request nobody can read is malformedRequest, one about a foreign
-// issuer is unauthorized.
-func (s *Service) OCSP(ctx context.Context, request []byte) []byte {
-	q, err := ocsp.ParseRequest(request)
+// issuer, or about several, is unauthorized.
+//
+// Signed answers are kept and given out again, but never without a look at the
+// certificate's row: what any node revoked before the call is in the answer.
+func (s *Service) OCSP(ctx context.Context, request []byte) Answer {
+	q, err := ocspmsg.Parse(request)
 	if err != nil {
-		return ocsp.MalformedRequestErrorResponse
+		s.Observer.OCSP("malformed_request")
+		return Answer{DER: ocspmsg.MalformedRequest}
 	}
-	issuer, id, err := s.ocspIssuer(ctx, q)
-	if ra.KindOf(err) == ra.NotFound {
-		return ocsp.UnauthorizedErrorResponse
+	a, err := s.answer(ctx, q)
+	switch {
+	case err == nil:
+		return a
+	case ra.KindOf(err) == ra.NotFound:
+		s.Observer.OCSP("unauthorized")
+		return Answer{DER: ocspmsg.Unauthorized}
 	}
-	if err == nil {
-		var answer []byte
-		if answer, err = s.answer(ctx, q, issuer, id); err == nil {
-			return answer
-		}
-	}
+	s.Observer.OCSP("internal_error")
 	s.Log.Error("OCSP request cannot be answered", "error", err)
-	return ocsp.InternalErrorErrorResponse
+	return Answer{DER: ocspmsg.InternalError}
 }
 
-func (s *Service) answer(ctx context.Context, q *ocsp.Request, issuer *x509.Certificate, id ra.AuthorityID) ([]byte, error) {
-	status, err := s.status(ctx, q, issuer)
+func (s *Service) answer(ctx context.Context, q *ocspmsg.Request) (Answer, error) {
+	issuer, err := s.ocspIssuer(ctx, q.Certs[0])
 	if err != nil {
-		return nil, err
+		return Answer{}, err
 	}
-	own, err := s.Own(ctx, id, ra.PurposeOCSP)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range own {
-		if o.Certificate.CheckSignatureFrom(issuer) == nil {
-			status.IssuerHash, status.Certificate = q.HashAlgorithm, o.Certificate
-			return ocsp.CreateResponse(issuer, o.Certificate, *status, o.Key)
+	serials := make([]string, len(q.Certs))
+	for i, c := range q.Certs {
+		if serials[i] = c.Serial; !issuer.named(c) {
+			return Answer{}, foreign()
 		}
 	}
-	return nil, fmt.Errorf("no OCSP signer of issuer %s", authority.Hash(issuer.RawSubjectPublicKeyInfo)[:16])
-}
-
-// status looks the certificate up. One that was never issued here is Unknown.
-func (s *Service) status(ctx context.Context, q *ocsp.Request, issuer *x509.Certificate) (*ocsp.Response, error) {
+	signer, err := s.ocspSigner(ctx, issuer)
+	if err != nil {
+		return Answer{}, err
+	}
+	states, err := s.states.read(ctx, s.DB, serials)
+	if err != nil {
+		return Answer{}, err
+	}
 	now := s.Now().UTC().Truncate(time.Second)
-	r := &ocsp.Response{SerialNumber: q.SerialNumber, Status: ocsp.Unknown, ThisUpdate: now, NextUpdate: now.Add(ocspLife)}
-	err := s.DB.Read(ctx, func(tx *store.Tx) error {
-		c, err := tx.CertificateBySerial(authority.Hash(issuer.RawSubjectPublicKeyInfo), q.SerialNumber.Text(16))
-		if ra.KindOf(err) == ra.NotFound {
-			return nil
+	singles := make([]ocspmsg.Single, len(q.Certs))
+	for i, c := range q.Certs {
+		singles[i] = statusOf(states, issuer.hash, c)
+		s.Observer.OCSP(statusWord[singles[i].Status])
+	}
+	keep := len(q.Certs) == 1 && q.Nonce == nil && singles[0].Status != ocspmsg.Unknown
+	if keep {
+		if a, ok := s.answers.get(singles[0], signer.Row.ID, now); ok {
+			return a, nil
 		}
-		if err != nil {
-			return err
+	}
+	a := Answer{ThisUpdate: now, NextUpdate: now.Add(ocspLife)}
+	if end := signer.Certificate.NotAfter; end.Before(a.NextUpdate) {
+		a.NextUpdate = end
+	}
+	for i := range singles {
+		singles[i].ThisUpdate, singles[i].NextUpdate = a.ThisUpdate, a.NextUpdate
+	}
+	if a.DER, err = (&ocspmsg.Response{ProducedAt: now, Singles: singles, Nonce: q.Nonce}).Sign(signer.Certificate, signer.Key); err != nil {
+		return Answer{}, err
+	}
+	if keep {
+		s.answers.put(singles[0], signer.Row.ID, a)
+	} else {
+		a.NextUpdate = time.Time{}
+	}
+	return a, nil
+}
+
+var statusWord = map[ocspmsg.Status]string{ocspmsg.Good: "good", ocspmsg.Revoked: "revoked", ocspmsg.Unknown: "unknown"}
+
+// statusOf is what the rows say about a certificate. One that was never issued
+// here is Unknown.
+func statusOf(states []store.CertificateStatus, issuerHash string, c ocspmsg.CertID) ocspmsg.Single {
+	single := ocspmsg.Single{Cert: c, Status: ocspmsg.Unknown}
+	for _, state := range states {
+		if state.Serial != c.Serial || state.IssuerHash != issuerHash {
+			continue
 		}
-		r.Status = ocsp.Good
-		if c.State == ra.Revoked || c.State == ra.OnHold {
-			r.Status, r.RevokedAt, r.RevocationReason = ocsp.Revoked, c.RevokedAt, int(c.Reason)
+		single.Status = ocspmsg.Good
+		if state.State == ra.Revoked || state.State == ra.OnHold {
+			single.Status, single.RevokedAt, single.Reason = ocspmsg.Revoked, state.RevokedAt, int(state.Reason)
 		}
-		return nil
-	})
-	return r, err
+	}
+	return single
+}
+
+// ocspSigner gives the delegated responder of an issuer (RFC 6960 §4.2.2.2). An
+// issuer that has none, such as the root, is as foreign as any other.
+func (s *Service) ocspSigner(ctx context.Context, issuer ocspIssuer) (*Own, error) {
+	own, err := s.Own(ctx, issuer.authority, ra.PurposeOCSP)
+	if err != nil {
+		return nil, err
+	}
+	for i := range own {
+		if own[i].Row.IssuerHash == issuer.hash {
+			return &own[i], nil
+		}
+	}
+	return nil, foreign()
+}
+
+func foreign() error {
+	return ra.Errorf(ra.NotFound, "The request is about another issuer.").WithRemedy("Ask the responder the certificate names.")
 }
 
 // ocspIssuers remembers the authorities whose revocations are signed here: a
@@ -91,32 +148,39 @@ type ocspIssuers struct {
 	list []ocspIssuer
 }
 
+// ocspIssuer is an issuer as requests name it.
 type ocspIssuer struct {
-	cert      *x509.Certificate
 	authority ra.AuthorityID
+	hash      string // SHA-256 of the public key, hex
+	names     map[crypto.Hash][2][]byte
+}
+
+func (i ocspIssuer) named(c ocspmsg.CertID) bool {
+	sums := i.names[c.Hash]
+	return bytes.Equal(sums[0], c.NameHash) && bytes.Equal(sums[1], c.KeyHash)
 }
 
 // ocspIssuer finds the issuer a request means by the hashes of its name and
 // key, among the authorities whose revocations are signed here.
-func (s *Service) ocspIssuer(ctx context.Context, q *ocsp.Request) (*x509.Certificate, ra.AuthorityID, error) {
+func (s *Service) ocspIssuer(ctx context.Context, c ocspmsg.CertID) (ocspIssuer, error) {
 	s.asked.mu.Lock()
 	known := s.asked.list
 	s.asked.mu.Unlock()
-	meant := func(i ocspIssuer) bool { return isIssuer(q, i.cert) }
+	meant := func(i ocspIssuer) bool { return i.named(c) }
 	at := slices.IndexFunc(known, meant)
 	if at < 0 {
 		var err error
 		if known, err = s.signing(ctx); err != nil {
-			return nil, "", err
+			return ocspIssuer{}, err
 		}
 		s.asked.mu.Lock()
 		s.asked.list = known
 		s.asked.mu.Unlock()
 		if at = slices.IndexFunc(known, meant); at < 0 {
-			return nil, "", ra.Errorf(ra.NotFound, "The request is about another issuer.").WithRemedy("Ask the responder the certificate names.")
+			return ocspIssuer{}, foreign()
 		}
 	}
-	return known[at].cert, known[at].authority, nil
+	return known[at], nil
 }
 
 // signing lists every issuer whose key is here.
@@ -134,24 +198,23 @@ func (s *Service) signing(ctx context.Context) (list []ocspIssuer, err error) {
 			continue
 		}
 		for _, i := range signer.Issuers() {
-			list = append(list, ocspIssuer{i, a.ID})
+			known, err := newOCSPIssuer(a.ID, i)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, known)
 		}
 	}
 	return list, nil
 }
 
-func isIssuer(q *ocsp.Request, i *x509.Certificate) bool {
-	if !q.HashAlgorithm.Available() {
-		return false
+func newOCSPIssuer(id ra.AuthorityID, cert *x509.Certificate) (ocspIssuer, error) {
+	i := ocspIssuer{id, authority.Hash(cert.RawSubjectPublicKeyInfo), map[crypto.Hash][2][]byte{}}
+	key, err := ocspmsg.PublicKeyBits(cert.RawSubjectPublicKeyInfo)
+	for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+		i.names[h] = [2][]byte{sum(h, cert.RawSubject), sum(h, key)}
 	}
-	var spki struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Key       asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(i.RawSubjectPublicKeyInfo, &spki); err != nil {
-		return false
-	}
-	return bytes.Equal(sum(q.HashAlgorithm, i.RawSubject), q.IssuerNameHash) && bytes.Equal(sum(q.HashAlgorithm, spki.Key.RightAlign()), q.IssuerKeyHash)
+	return i, err
 }
 
 func sum(h crypto.Hash, b []byte) []byte {

@@ -9,6 +9,7 @@ import (
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
+	"chancery/internal/authority"
 	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/store"
@@ -30,63 +31,83 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 		return nil, ra.Errorf(ra.Invalid, "The comment is longer than 512 characters.").WithField("comment").WithRemedy("Shorten it.")
 	}
 	var c *ra.Certificate
+	var a *ra.Authority
 	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if c, err = tx.Certificate(id); err != nil {
 			return err
 		}
-		return access.CheckGroup(tx, actor, access.Revoke, c.GroupID)
+		if err := access.CheckGroup(tx, actor, access.Revoke, c.GroupID); err != nil {
+			return err
+		}
+		a, err = tx.Authority(c.AuthorityID)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.revocable(ctx, c, reason); err != nil {
+	here, err := s.revocable(ctx, a, c, reason)
+	if err != nil {
 		return nil, err
 	}
-	changed := false
+	changed, unsure := false, false
 	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
-		c, changed, err = revoke(tx, actor, id, reason, comment)
+		s.step(StepRevokeRow)
+		after := func(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
+			unsure = c.Action == ra.ActionRevoke // of an earlier change, whose call may still be on its way
+			return tellingIt(tx, c)
+		}
+		if here {
+			after = s.afterwards
+		}
+		c, changed, err = revoke(tx, actor, id, reason, comment, after)
 		return err
 	})
-	if err != nil || !changed {
-		return c, err
+	if err == nil && changed {
+		s.Observer.Revoked(a.Name, reason.String())
 	}
-	return s.confirm(ctx, c)
+	if err == nil && changed && !here {
+		c, err = s.confirm(ctx, c, unsure)
+	}
+	if err == nil {
+		s.step(StepRevokeAnswer)
+	}
+	return c, err
 }
 
 // revocable asks whether the authority can be told. One that cannot be opened
 // now is believed to be able to do what its kind can: a revocation does not
-// wait for it.
-func (s *Service) revocable(ctx context.Context, c *ra.Certificate, reason ra.RevocationReason) error {
-	var a *ra.Authority
-	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.Authority(c.AuthorityID)
-		return err
-	}); err != nil {
-		return err
-	}
+// wait for it. Where the revocations of the certificate's issuer are signed here
+// there is nobody to be told: here is true then.
+func (s *Service) revocable(ctx context.Context, a *ra.Authority, c *ra.Certificate, reason ra.RevocationReason) (here bool, err error) {
 	kind, err := s.Authorities.Kind(a.Kind)
 	if err != nil {
-		return err
+		return false, err
 	}
 	revokes, holds := kind.Traits.Revoke, kind.Traits.Hold
 	if o, err := s.Authorities.Reach(ctx, c.AuthorityID); err == nil {
 		revoker, ok := o.Connector.(ca.Revoker)
 		revokes = ok && len(revoker.Reasons()) > 0
 		holds = revokes && slices.Contains(revoker.Reasons(), ra.CertificateHold)
+		signer, ok := o.Connector.(ca.CRLSigner)
+		here = ok && slices.ContainsFunc(signer.Issuers(), func(i *x509.Certificate) bool { return authority.Hash(i.RawSubjectPublicKeyInfo) == c.IssuerHash })
 	}
 	if !revokes {
-		return ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", a.Name).
+		return false, ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", a.Name).
 			WithRemedy("Revoke the certificate at the authority itself; it is watched until it expires.")
 	}
 	if (reason == ra.CertificateHold || reason == ra.RemoveFromCRL) && !holds {
-		return ra.Errorf(ra.Invalid, "The authority %q knows no hold.", a.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
+		return false, ra.Errorf(ra.Invalid, "The authority %q knows no hold.", a.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
 	}
-	return nil
+	return here, nil
 }
 
-// revoke changes the row: state, time, reason, and the obligation to tell the
-// authority.
-func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string) (c *ra.Certificate, changed bool, err error) {
+// tellingIt is the obligation of a certificate whose authority is told now.
+func tellingIt(tx *store.Tx, _ *ra.Certificate) (ra.Obligation, error) {
+	return telling(tx), nil
+}
+
+// revoke changes the row: state, time, reason, and what is to be done after it.
+func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string, after func(*store.Tx, *ra.Certificate) (ra.Obligation, error)) (c *ra.Certificate, changed bool, err error) {
 	if c, err = tx.Certificate(id); err != nil {
 		return nil, false, err
 	}
@@ -122,11 +143,13 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 	if reason == ra.RemoveFromCRL {
 		c.Reason = ra.Unspecified
 	}
-	c.Obligation = ra.Obligation{Action: ra.ActionRevoke, At: tx.Now.Add(confirmLease), Deadline: tx.Now.Add(time.Hour)}
-	if err := tx.UpdateCertificate(c); err != nil {
+	if c.Obligation, err = after(tx, c); err != nil {
 		return nil, false, err
 	}
-	if err := tx.MarkCRLStale(c.AuthorityID); err != nil {
+	if err := tx.UpdateCertificateState(c); err != nil {
+		return nil, false, err
+	}
+	if err := tx.MarkCRLStale(c.IssuerHash, c.Serial); err != nil {
 		return nil, false, err
 	}
 	return c, true, audit.Record(tx, audit.Entry{Code: code, Actor: actor, Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),
@@ -135,39 +158,58 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 
 // confirm tells the authority what the row says and, when it agrees, gives the
 // certificate its next obligation.
-func (s *Service) confirm(ctx context.Context, c *ra.Certificate) (*ra.Certificate, error) {
+//
+// Calls are not sure to arrive in the order in which they were made: one may be
+// slow, or be cut off and carried out all the same. So whoever told something
+// else than the row says by now, or is unsure whether an earlier call is still on
+// its way, has the authority told once more.
+func (s *Service) confirm(ctx context.Context, c *ra.Certificate, unsure bool) (*ra.Certificate, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	var callErr error
 	if c.NotAfter.After(s.Now()) { // afterwards nobody lists it any more
+		s.step(StepRevokeTell)
 		callErr = s.tell(ctx, c)
+		s.step(StepRevokeConfirm)
 	}
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil {
 			return err
 		}
-		if fresh.Action != ra.ActionRevoke || fresh.State != c.State {
-			c = fresh // somebody changed it meanwhile: that change confirms itself
+		told := c.State
+		c = fresh
+		if c.State != told && c.State != ra.Expired {
+			c.Obligation = telling(tx)
+			return tx.UpdateCertificateState(c)
+		}
+		if c.Action != ra.ActionRevoke {
 			return nil
 		}
-		c = fresh
 		if callErr != nil {
 			e := ra.AsError(callErr)
 			c.Attempts, c.LastError = c.Attempts+1, strings.TrimSpace(e.Message+" "+e.Remedy)
 			c.At = tx.Now.Add(retry(c.Attempts))
-			return tx.UpdateCertificate(c)
+			return tx.UpdateCertificateState(c)
 		}
-		c.Obligation, err = s.afterwards(tx, c)
-		if err != nil {
+		if c.Obligation, err = s.afterwards(tx, c); err != nil {
 			return err
 		}
-		return tx.UpdateCertificate(c)
+		if unsure {
+			c.Obligation = telling(tx)
+		}
+		return tx.UpdateCertificateState(c)
 	})
 	if callErr != nil {
 		s.Log.Warn("the authority has not confirmed a revocation yet", "certificate", c.ID, "error", callErr)
 	}
 	return c, err
+}
+
+// telling is the obligation to tell the authority when every call that is
+// under way has ended.
+func telling(tx *store.Tx) ra.Obligation {
+	return ra.Obligation{Action: ra.ActionRevoke, At: tx.Now.Add(confirmLease), Deadline: tx.Now.Add(time.Hour)}
 }
 
 // afterwards is the obligation of a certificate whose state is known at the
@@ -254,15 +296,8 @@ func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event str
 			if !slices.Contains(t.Spec.RevokeOn, event) {
 				continue
 			}
-			changed, ok, err := revoke(tx, actor, c.ID, ra.CessationOfOperation, strings.ReplaceAll(event, "_", " "))
-			if err != nil {
+			if _, _, err := revoke(tx, actor, c.ID, ra.CessationOfOperation, strings.ReplaceAll(event, "_", " "), toldLater); err != nil {
 				return err
-			}
-			if ok {
-				changed.At = tx.Now
-				if err := tx.UpdateCertificate(changed); err != nil {
-					return err
-				}
 			}
 		}
 		if next == "" {
@@ -270,6 +305,13 @@ func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event str
 		}
 		f.After = next
 	}
+}
+
+// toldLater is the obligation of a certificate whose authority the sweep tells.
+func toldLater(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
+	o, err := tellingIt(tx, c)
+	o.At = tx.Now
+	return o, err
 }
 
 // retry is the wait after the n-th failed attempt: a minute doubling up to six

@@ -3,11 +3,13 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
+	"chancery/internal/authority"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
 	"chancery/internal/ra"
@@ -30,24 +32,40 @@ type ActJob struct {
 func (ActJob) Kind() string { return "lifecycle.act" }
 
 const (
-	sweepEvery = 15 * time.Second
-	// sweepBatch is how many certificates of one authority without a rate
-	// limit are handed out in one sweep.
-	sweepBatch = 200
+	sweepEvery = 5 * time.Second
+	// sweepBatch is how many rows one transaction of the sweep changes or puts
+	// jobs for: it must not keep those waiting who write beside it.
+	sweepBatch = 50
+	// sweepAtOnce bounds what one sweep does itself of one kind; the next one
+	// goes on.
+	sweepAtOnce = 5000
 )
 
-var sweepActions = []ra.Action{ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke}
+// calls are the actions that ask something of the authority, those that cannot
+// wait first. The sweep hands them out; the others it does itself.
+var calls = []ra.Action{ra.ActionRevoke, ra.ActionRenew, ra.ActionRetire}
 
-// Sweep hands out what is due, per authority and within its budget.
+// Sweep tells people of what is late, does what needs nobody else, and hands
+// out what an authority is asked for, within its budget.
 func (s *Service) Sweep(ctx context.Context, _ SweepJob) error {
 	var all []*ra.Authority
+	var next time.Time
 	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if next, err = tx.NextDue(); err != nil {
+			return err
+		}
 		all, err = tx.AllAuthorities()
 		return err
 	}); err != nil {
 		return err
 	}
+	if err := s.alarm(ctx); err != nil {
+		return err
+	}
 	for _, a := range all {
+		if next.IsZero() || next.After(s.Now()) {
+			break
+		}
 		if err := s.sweepOf(ctx, a.ID); err != nil {
 			return err
 		}
@@ -55,26 +73,148 @@ func (s *Service) Sweep(ctx context.Context, _ SweepJob) error {
 	return s.PublishDue(ctx)
 }
 
-func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
-	budget := sweepBatch
-	if o, err := s.Authorities.Reach(ctx, id); err == nil {
-		budget = min(budget, o.Budget(sweepEvery))
-	}
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		due, err := tx.DueCertificates(id, sweepActions, budget)
-		if err != nil {
+// alarm tells people of every certificate that is past its deadline, whether
+// or not its turn comes.
+func (s *Service) alarm(ctx context.Context) error {
+	for done := 0; done < sweepAtOnce; done += sweepBatch {
+		var late []*ra.Certificate
+		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			late, err = tx.OverdueCertificates(1)
+			return err
+		}); err != nil || len(late) == 0 {
 			return err
 		}
-		for _, c := range due {
-			if err := s.escalate(tx, c); err != nil {
+		if err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+			if late, err = tx.OverdueCertificates(sweepBatch); err != nil {
 				return err
 			}
-			if err := job.Put(tx, s.Queue, ActJob{c.ID}, job.PutOptions{Unique: string(c.ID)}); err != nil {
+			for _, c := range late {
+				if err := s.escalate(tx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// here are the actions that the sweep does itself.
+var here = []ra.Action{ra.ActionAwait, ra.ActionExpire}
+
+// sweepOf looks once at what is due of an authority, and does something only
+// where something is.
+func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
+	due := map[ra.Action][]ra.CertificateID{}
+	var now time.Time
+	pace := 0.0
+	if err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		now = tx.Now
+		for _, action := range slices.Concat(here, calls) {
+			list, err := tx.DueCertificates(id, action, s.handout.Look(lineOf(id, action)))
+			if err != nil {
+				return err
+			}
+			due[action] = nil
+			for _, d := range list {
+				due[action] = append(due[action], d.ID)
+			}
+		}
+		if len(due[ra.ActionRenew]) == 0 {
+			return nil
+		}
+		f := Forecast{}
+		_, err := tx.Forecast(id, &f)
+		pace = f.Pace
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, action := range here {
+		if len(due[action]) > 0 {
+			if err := s.settle(ctx, id, action); err != nil {
 				return err
 			}
 		}
+	}
+	if len(due[ra.ActionRevoke])+len(due[ra.ActionRenew])+len(due[ra.ActionRetire]) == 0 {
 		return nil
-	})
+	}
+	budget := authority.Budget{Calls: sweepBatch} // one that cannot be opened says so at each certificate
+	if o, err := s.Authorities.Reach(ctx, id); err == nil {
+		if budget, err = o.Budget(ctx, sweepEvery); err != nil {
+			return err
+		}
+	}
+	out := 0
+	for _, action := range calls {
+		room := budget.Calls - out
+		if action == ra.ActionRenew && pace > 0 { // a storm goes at the pace of the forecast
+			room = min(room, s.storms.room(id, pace, now))
+		}
+		next := s.handout.Next(lineOf(id, action), due[action], room, now)
+		if action == ra.ActionRenew {
+			s.storms.gave(id, pace, len(next))
+		}
+		if err := s.put(ctx, next, out, budget.Gap, action != ra.ActionRevoke); err != nil {
+			return err
+		}
+		out += len(next)
+	}
+	return nil
+}
+
+// lineOf names a line of work for the memory of what is handed out.
+func lineOf(id ra.AuthorityID, action ra.Action) string { return string(id) + "/" + string(action) }
+
+// settle does what needs no authority, for what is due of one action.
+func (s *Service) settle(ctx context.Context, id ra.AuthorityID, action ra.Action) error {
+	for done := 0; done < sweepAtOnce; done += sweepBatch {
+		var list []store.Due
+		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			list, err = tx.DueCertificates(id, action, sweepBatch)
+			return err
+		}); err != nil || len(list) == 0 {
+			return err
+		}
+		if err := s.DB.Write(ctx, func(tx *store.Tx) error {
+			for _, d := range list {
+				do := s.expireIn
+				if action == ra.ActionAwait {
+					do = s.awaitIn
+				}
+				if err := do(tx, d.ID); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put puts a job for each certificate, a gap apart, behind those that are out
+// already.
+func (s *Service) put(ctx context.Context, ids []ra.CertificateID, out int, gap time.Duration, later bool) error {
+	for first := 0; first < len(ids); first += sweepBatch {
+		part := ids[first:min(first+sweepBatch, len(ids))]
+		if err := s.DB.Write(ctx, func(tx *store.Tx) error {
+			for i, id := range part {
+				o := job.PutOptions{Unique: string(id), Later: later, At: tx.Now.Add(time.Duration(out+first+i) * gap)}
+				if err := job.Put(tx, s.Queue, ActJob{id}, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Act does what is due for one certificate.
@@ -95,7 +235,7 @@ func (s *Service) Act(ctx context.Context, j ActJob) error {
 	switch c.Action {
 	case ra.ActionRenew:
 		if c.Purpose != ra.PurposeLeaf {
-			return s.put(ctx, c, s.renewOwn(ctx, ownKey{c.AuthorityID, c.Purpose}))
+			return s.note(ctx, c, s.renewOwn(ctx, ownKey{c.AuthorityID, c.Purpose}))
 		}
 		return s.renew(ctx, c)
 	case ra.ActionAwait:
@@ -104,9 +244,9 @@ func (s *Service) Act(ctx context.Context, j ActJob) error {
 		return s.expire(ctx, c)
 	case ra.ActionRetire:
 		_, err := s.Revoke(ctx, ra.System("lifecycle"), c.ID, ra.SupersededReason, "replaced, grace period over")
-		return s.put(ctx, c, err)
+		return s.note(ctx, c, err)
 	case ra.ActionRevoke:
-		_, err := s.confirm(ctx, c)
+		_, err := s.confirm(ctx, c, false)
 		return err
 	}
 	return ra.Errorf(ra.Internal, "There is no action %q.", c.Action).WithRetry(ra.Never)
@@ -156,14 +296,14 @@ func (s *Service) Renew(ctx context.Context, actor ra.Actor, id ra.CertificateID
 }
 
 func (s *Service) renew(ctx context.Context, c *ra.Certificate) error {
-	_, err := s.Renew(ctx, ra.System("lifecycle"), c.ID, false)
-	return s.put(ctx, c, err)
+	_, err := s.Renew(authority.InBackground(ctx), ra.System("lifecycle"), c.ID, true)
+	return s.note(ctx, c, err)
 }
 
-// put notes how an action ended that another transaction carried out: a
+// note notes how an action ended that another transaction carried out: a
 // failure is tried again later; a success that did not change the row yet
 // (the renewal is under way) is looked at again in an hour.
-func (s *Service) put(ctx context.Context, c *ra.Certificate, cause error) error {
+func (s *Service) note(ctx context.Context, c *ra.Certificate, cause error) error {
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil {
@@ -183,58 +323,66 @@ func (s *Service) put(ctx context.Context, c *ra.Certificate, cause error) error
 	})
 }
 
-// await: the device should have renewed by now. People hear of it at the
-// deadline; the row is looked at once more then, and at the certificate's end.
 func (s *Service) await(ctx context.Context, c *ra.Certificate) error {
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := tx.Certificate(c.ID)
-		if err != nil || fresh.Action != ra.ActionAwait {
-			return err
-		}
-		fresh.LastError = "The device has not renewed yet."
-		fresh.At = fresh.NotAfter
-		if fresh.Deadline.After(tx.Now) {
-			fresh.At = fresh.Deadline.Add(time.Second)
-		}
-		return tx.UpdateCertificate(fresh)
-	})
+	return s.DB.Write(ctx, func(tx *store.Tx) error { return s.awaitIn(tx, c.ID) })
 }
 
-// expire records the end of a certificate. One that was to be renewed and was
-// not is loud.
+// awaitIn: the device should have renewed by now. People hear of it at the
+// deadline; the row is looked at once more then, and at the certificate's end.
+func (s *Service) awaitIn(tx *store.Tx, id ra.CertificateID) error {
+	c, err := tx.Certificate(id)
+	if err != nil || c.Action != ra.ActionAwait || c.At.After(tx.Now) {
+		return err
+	}
+	if !c.NotAfter.After(tx.Now) {
+		return s.expireIn(tx, id)
+	}
+	c.LastError = "The device has not renewed yet."
+	c.At = c.NotAfter
+	if c.Deadline.After(tx.Now) {
+		c.At = c.Deadline.Add(time.Second)
+	}
+	return tx.UpdateCertificate(c)
+}
+
 func (s *Service) expire(ctx context.Context, c *ra.Certificate) error {
-	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		fresh, err := tx.Certificate(c.ID)
-		if err != nil {
-			return err
-		}
-		if fresh.NotAfter.After(tx.Now) || fresh.State == ra.Revoked || fresh.State == ra.Expired {
-			return nil
-		}
-		missed := fresh.State == ra.Valid && fresh.Action != ra.ActionExpire
-		fresh.State, fresh.Obligation = ra.Expired, ra.Obligation{LastError: fresh.LastError, Attempts: fresh.Attempts}
-		if err := tx.UpdateCertificate(fresh); err != nil {
-			return err
-		}
-		if fresh.Purpose != ra.PurposeLeaf {
-			if err := tx.DeleteSealed(string(fresh.ID), "key"); err != nil {
-				return err
-			}
-		}
-		e := audit.Entry{Code: audit.CertificateExpired, Actor: ra.System("lifecycle"), Group: fresh.GroupID, Object: string(fresh.ID), Related: string(fresh.DeviceID), Message: "Expired: " + fresh.Subject}
-		if missed {
-			e.Result, e.Message = "failed", "Expired without a successor: "+fresh.Subject
-			s.Log.Error("certificate expired without a successor", "certificate", fresh.ID, "subject", fresh.Subject, "last_error", fresh.LastError)
-		}
-		return audit.Record(tx, e)
-	})
+	return s.DB.Write(ctx, func(tx *store.Tx) error { return s.expireIn(tx, c.ID) })
 }
 
-// escalate tells people once that a certificate is past its deadline.
-func (s *Service) escalate(tx *store.Tx, c *ra.Certificate) error {
-	if !c.Late(tx.Now) || !c.Escalated.IsZero() {
+// expireIn records the end of a certificate. One that was to be renewed and
+// was not is loud. Before the end there is only a notice that it comes.
+func (s *Service) expireIn(tx *store.Tx, id ra.CertificateID) error {
+	c, err := tx.Certificate(id)
+	if err != nil || c.State == ra.Revoked || c.State == ra.Expired {
+		return err
+	}
+	if c.NotAfter.After(tx.Now) {
+		if c.Action == ra.ActionExpire && !c.At.After(tx.Now) {
+			c.At, c.LastError = c.NotAfter, "Nothing renews this certificate."
+			return tx.UpdateCertificate(c)
+		}
 		return nil
 	}
+	missed := c.State == ra.Valid && c.Action != ra.ActionExpire
+	c.State, c.Obligation = ra.Expired, ra.Obligation{LastError: c.LastError, Attempts: c.Attempts, Escalated: c.Escalated}
+	if err := tx.UpdateCertificate(c); err != nil {
+		return err
+	}
+	if c.Purpose != ra.PurposeLeaf {
+		if err := tx.DeleteSealed(string(c.ID), "key"); err != nil {
+			return err
+		}
+	}
+	e := audit.Entry{Code: audit.CertificateExpired, Actor: ra.System("lifecycle"), Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID), Message: "Expired: " + c.Subject}
+	if missed {
+		e.Result, e.Message = "failed", "Expired without a successor: "+c.Subject
+		s.Log.Error("certificate expired without a successor", "certificate", c.ID, "subject", c.Subject, "last_error", c.LastError)
+	}
+	return audit.Record(tx, e)
+}
+
+// escalate tells people that a certificate is past its deadline.
+func (s *Service) escalate(tx *store.Tx, c *ra.Certificate) error {
 	c.Escalated = tx.Now
 	if err := tx.UpdateCertificate(c); err != nil {
 		return err

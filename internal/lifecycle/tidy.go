@@ -9,7 +9,7 @@ import (
 
 // TidyJob removes what has served its time: used or expired links, ended
 // sessions, challenges nobody can use any more, and the marks of clients that
-// have long stopped polling.
+// have long stopped polling. It also looks whether a bulk revocation was left.
 type TidyJob struct{}
 
 // Kind is the stable name of the job.
@@ -22,6 +22,8 @@ const (
 	// long enough to look into what happened.
 	keepChallenges = 30 * 24 * time.Hour
 	keepBearers    = 90 * 24 * time.Hour
+	// keepExperience is how long it is known how calls to an authority went.
+	keepExperience = 60 * 24 * time.Hour
 )
 
 // Tidy runs the job.
@@ -34,6 +36,7 @@ func (s *Service) Tidy(ctx context.Context, _ TidyJob) error {
 		{"links", func(tx *store.Tx) (int64, error) { return tx.SweepLinks(tx.Now) }},
 		{"sessions", func(tx *store.Tx) (int64, error) { return tx.SweepSessions() }},
 		{"challenges", func(tx *store.Tx) (int64, error) { return tx.SweepChallenges(tx.Now.Add(-keepChallenges)) }},
+		{"experience", func(tx *store.Tx) (int64, error) { return tx.SweepExperience(tx.Now.Add(-keepExperience)) }},
 		{"bearers", func(tx *store.Tx) (int64, error) { return tx.SweepBearers(tx.Now.Add(-keepBearers)) }},
 	} {
 		err := s.DB.Write(ctx, func(tx *store.Tx) error {
@@ -46,5 +49,5 @@ func (s *Service) Tidy(ctx context.Context, _ TidyJob) error {
 		}
 	}
 	s.Log.Debug("tidied up", "removed", removed)
-	return nil
+	return s.resumeBulks(ctx)
 }

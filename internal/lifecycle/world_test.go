@@ -36,10 +36,24 @@ import (
 func TestMain(m *testing.M) { testpeer.Main(m) }
 
 // clock is a clock that moves when a test says so.
-type clock struct{ ms atomic.Int64 }
+type clock struct {
+	ms     atomic.Int64
+	bubble bool // in a synctest bubble, whose time it shows
+}
 
-func (c *clock) Now() time.Time          { return time.UnixMilli(c.ms.Load()).UTC() }
-func (c *clock) Advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+func (c *clock) Now() time.Time {
+	if c.bubble {
+		return time.Now().UTC()
+	}
+	return time.UnixMilli(c.ms.Load()).UTC()
+}
+
+func (c *clock) Advance(d time.Duration) {
+	if c.bubble {
+		time.Sleep(d)
+	}
+	c.ms.Add(d.Milliseconds())
+}
 
 // logBuffer keeps what was logged.
 type logBuffer struct {
@@ -71,7 +85,7 @@ type node struct {
 // world is an organization with a device, a user and three authorities.
 type world struct {
 	*node
-	t       *testing.T
+	t       testing.TB
 	address string
 	clock   *clock
 	log     *logBuffer
@@ -95,10 +109,16 @@ func each(t *testing.T, test func(w *world)) {
 	testpeer.EachDatabase(t, func(t *testing.T, _, address string) { test(newWorld(t, address)) })
 }
 
-func newWorld(t *testing.T, address string) *world {
+func newWorld(t testing.TB, address string) *world {
 	t.Helper()
-	w := &world{t: t, address: address, clock: &clock{}, log: &logBuffer{}, owner: actor("owner", ra.RoleOwner, nil)}
-	w.clock.ms.Store(start.UnixMilli())
+	c := &clock{}
+	c.ms.Store(start.UnixMilli())
+	return newWorldAt(t, address, c)
+}
+
+func newWorldAt(t testing.TB, address string, c *clock) *world {
+	t.Helper()
+	w := &world{t: t, address: address, clock: c, log: &logBuffer{}, owner: actor("owner", ra.RoleOwner, nil)}
 	w.box = must(seal.Create(filepath.Join(t.TempDir(), "master.key")))(t)
 	w.script = must(scripted.New(w.clock.Now))(t)
 	w.kinds = []ca.Kind{embedded.Kind(), w.script.Kind(), w.script.BareKind()}
