@@ -6,7 +6,7 @@
 // keys: the primary seals, all of them open.
 //
 // Create makes the master key file at the first start, Open reads it at every
-// other. Neither this package nor its errors ever show key, plaintext or
+// other. A Box can be taught a further key while it works (ring.go). Neither this package nor its errors ever show key, plaintext or
 // ciphertext bytes.
 package seal
 
@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/aead/aesgcm"
@@ -32,13 +34,30 @@ const (
 
 // Box seals and opens secrets. It is safe for concurrent use.
 type Box struct {
+	change sync.Mutex // held by whoever replaces the ring
+	ring   atomic.Pointer[ring]
+}
+
+// ring is the keys of a Box at one moment.
+type ring struct {
+	handle  *keyset.Handle
 	aead    tink.AEAD
 	primary uint32
 	keys    []uint32
 }
 
 func newBox(h *keyset.Handle) (*Box, error) {
+	r, err := newRing(h)
+	if err != nil {
+		return nil, err
+	}
 	b := &Box{}
+	b.ring.Store(r)
+	return b, nil
+}
+
+func newRing(h *keyset.Handle) (*ring, error) {
+	b := &ring{handle: h}
 	for i := range h.Len() {
 		e, err := h.Entry(i)
 		if err != nil {
@@ -63,7 +82,7 @@ func newBox(h *keyset.Handle) (*Box, error) {
 
 // KeyID names the key that seals, in eight hex digits. It is not secret: logs
 // and backups carry it to say which master key they belong to.
-func (b *Box) KeyID() string { return fmt.Sprintf("%08x", b.primary) }
+func (b *Box) KeyID() string { return idText(b.ring.Load().primary) }
 
 // Format writes the key's name for every verb, so that a Box printed by
 // mistake shows nothing else.
@@ -72,7 +91,7 @@ func (b *Box) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "master key
 // Seal gives the ciphertext of plain for one place. Sealing twice gives two
 // different ciphertexts, each 33 bytes longer than plain.
 func (b *Box) Seal(table, row, field string, plain []byte) ([]byte, error) {
-	out, err := b.aead.Encrypt(plain, place(table, row, field))
+	out, err := b.ring.Load().aead.Encrypt(plain, place(table, row, field))
 	if err != nil {
 		return nil, ra.Errorf(ra.Internal, "The secret %s could not be sealed.", name(table, row, field)).
 			WithRemedy("Check that the value is of an ordinary size, then save it again.").WithCause(err)
@@ -84,16 +103,16 @@ func (b *Box) Seal(table, row, field string, plain []byte) ([]byte, error) {
 // ra.Internal and say whether another master key is wanted or the value is
 // damaged or stored in the wrong place.
 func (b *Box) Open(table, row, field string, sealed []byte) ([]byte, error) {
-	where := name(table, row, field)
+	where, ring := name(table, row, field), b.ring.Load()
 	if len(sealed) < prefixLen || sealed[0] != prefixVersion {
 		return nil, ra.Errorf(ra.Internal, "The secret %s is damaged.", where).
 			WithRemedy("Enter the secret again, or restore the row from a backup.")
 	}
-	if id := binary.BigEndian.Uint32(sealed[1:prefixLen]); !slices.Contains(b.keys, id) {
+	if id := binary.BigEndian.Uint32(sealed[1:prefixLen]); !slices.Contains(ring.keys, id) {
 		return nil, ra.Errorf(ra.Internal, "The secret %s was sealed with master key %08x, and the key in use is %s.", where, id, b.KeyID()).
 			WithRemedy("Start with the master key file that belongs to this database; when it is lost, enter the secret again.")
 	}
-	plain, err := b.aead.Decrypt(sealed, place(table, row, field))
+	plain, err := ring.aead.Decrypt(sealed, place(table, row, field))
 	if err != nil {
 		return nil, ra.Errorf(ra.Internal, "The secret %s does not open: it is damaged or was moved from another place.", where).
 			WithRemedy("Enter the secret again, or restore the row from a backup.").WithCause(err)

@@ -87,7 +87,7 @@ func Configure(d Describer, from Sources) ([]Effective, error) {
 			if origin == "" {
 				origin = "default"
 			}
-			list = append(list, Effective{x.Name, x.display(), origin, keys[x.Name]})
+			list = append(list, Effective{x.Name, WithoutPassword(x.display()), origin, keys[x.Name]})
 		}
 	})
 	if err != nil {
