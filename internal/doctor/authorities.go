@@ -31,6 +31,7 @@ func (x *examination) authorities() {
 	x.revocationLists(list)
 	x.signingCertificates(list)
 	x.ownCertificates(list)
+	x.capacity(list)
 	if len(list) == 0 {
 		x.say("authorities", ca.StepWarning, "There is no authority.", "Define one: chancery authority add embedded --name NAME --group GROUP.")
 	}

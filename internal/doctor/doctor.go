@@ -39,6 +39,8 @@ type Service struct {
 	Log         *slog.Logger
 	MasterKey   string // path of the master key file
 	Data        string // path of the data folder
+	// Also, unless nil, gives what a running server found out about itself.
+	Also func(context.Context) []Finding
 }
 
 // Finding is what one check found. Several findings may have one name.
@@ -102,9 +104,13 @@ func (x *examination) all(installation bool) ([]Finding, error) {
 	}
 	if answers {
 		if x.thorough {
+			x.damage()
 			x.auditLog()
 		}
-		x.clock()
+		x.restored()
+		if !installation || !x.also() {
+			x.clock()
+		}
 		x.authorities()
 		x.endpoints()
 		x.obligations()

@@ -38,7 +38,8 @@ func TestSound(t *testing.T) {
 			t.Errorf("%d authorities tested, want 3", n-before)
 		}
 		for _, f := range append(glance, found...) {
-			if f.State != ca.StepOK || f.Remedy != "" || f.Detail == "" {
+			elsewhere := f.Name == "database file" && f.State == ca.StepSkipped // of a database server
+			if f.State != ca.StepOK && !elsewhere || f.Remedy != "" || f.Detail == "" {
 				t.Errorf("in a sound installation: %+v", f)
 			}
 		}
@@ -49,7 +50,7 @@ func TestSound(t *testing.T) {
 			}
 		}
 		want(t, found, "database", ca.StepOK, w.DB.Engine())
-		want(t, found, "revocation lists", ca.StepOK, "2 current")
+		want(t, found, "revocation lists", ca.StepOK, "4 current")
 		if f := want(t, found, "authority Inner CA", ca.StepOK, "passed"); f.Object != string(w.inner.ID) {
 			t.Errorf("it leads to %q", f.Object)
 		}
@@ -145,7 +146,7 @@ func TestEnding(t *testing.T) {
 		}
 		w.ms.Store(own.NotAfter.Add(-own.Lifetime() / 4).UnixMilli())
 		found := w.glance(w.owner)
-		if f := want(t, found, "revocation lists", ca.StepFailed, "Inner CA, number 1,"); f.Object != string(w.inner.ID) {
+		if f := want(t, found, "revocation lists", ca.StepFailed, ".crl of Inner CA, number "); f.Object != string(w.inner.ID) {
 			t.Errorf("it leads to %q", f.Object)
 		}
 		want(t, found, "revocation lists", ca.StepFailed, "Away CA")
@@ -153,7 +154,7 @@ func TestEnding(t *testing.T) {
 		if err := w.Lifecycle.PublishDue(ctx); err != nil {
 			t.Fatal(err)
 		}
-		want(t, w.glance(w.owner), "revocation lists", ca.StepOK, "2 current")
+		want(t, w.glance(w.owner), "revocation lists", ca.StepOK, "4 current")
 
 		w.ms.Store(own.NotAfter.Add(-own.Lifetime() / 7).UnixMilli())
 		found = w.glance(w.owner)
@@ -202,6 +203,7 @@ func TestAuthorities(t *testing.T) {
 		want(t, w.glance(w.owner), "authority Outer CA", ca.StepWarning, "last attempt failed")
 		want(t, w.examine(), "authority Outer CA", ca.StepWarning, "last attempt failed")
 		w.execute("UPDATE authorities SET settings = 'x', updated_at = updated_at + 1")
+		w.execute("UPDATE facts SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE name = 'config.generation'") // a change by the program says so
 		want(t, w.glance(w.owner), "authority Inner CA", ca.StepFailed, "")
 		want(t, w.examine(), "authority Inner CA", ca.StepFailed, "")
 	})

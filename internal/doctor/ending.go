@@ -1,10 +1,12 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"chancery/internal/ca"
+	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
@@ -29,8 +31,12 @@ func (x *examination) revocationLists(list []*ra.Authority) {
 	current, first, sound := 0, time.Time{}, true
 	for _, c := range all {
 		of, seen := names[c.AuthorityID]
+		file := c.IssuerHash[:16] + ".crl"
+		if c.Name != "" {
+			file = c.IssuerHash[:16] + "-" + c.Name + ".crl"
+		}
 		switch {
-		case !seen:
+		case !seen || c.Number == 0: // not made yet: nobody has asked for it
 		case c.NextUpdate.After(x.Now()):
 			if current++; current == 1 {
 				first = c.NextUpdate
@@ -38,7 +44,7 @@ func (x *examination) revocationLists(list []*ra.Authority) {
 		default:
 			sound = false
 			x.add(Finding{Name: name, State: ca.StepFailed, Object: string(c.AuthorityID),
-				Detail: fmt.Sprintf("The one of %s, number %d, is past its next update of %s: relying parties may refuse everything it issued.", of, c.Number, moment(c.NextUpdate)),
+				Detail: fmt.Sprintf("%s of %s, number %d, is past its next update of %s: relying parties may refuse everything it issued.", file, of, c.Number, moment(c.NextUpdate)),
 				Remedy: "The running server publishes it; look in its log for why it could not."})
 		}
 	}
@@ -152,5 +158,41 @@ func (x *examination) obligations() {
 			"Look at chancery obligation list --late; each says why it did not go on.")
 	default:
 		x.say(Obligations, ca.StepOK, "Nothing is late.", "")
+	}
+}
+
+// capacity looks at what the coming weeks ask of the authorities, and at those
+// that do not answer.
+func (x *examination) capacity(list []*ra.Authority) {
+	const name = "capacity"
+	sound := true
+	for _, a := range list {
+		var down *store.Outage
+		err := x.DB.Read(x.ctx, func(tx *store.Tx) (err error) {
+			down, err = tx.Outage(a.ID)
+			return err
+		})
+		f, err2 := x.Lifecycle.Forecast(x.ctx, x.actor, a.ID)
+		if k := ra.KindOf(err2); k == ra.Denied || k == ra.NotFound {
+			err2 = nil // an authority lent from above: what others ask of it is theirs
+		}
+		if err := errors.Join(err, err2); err != nil {
+			sound = false
+			x.broken(name, string(a.ID), err)
+			continue
+		}
+		if down != nil {
+			sound = false
+			x.add(Finding{Name: name, State: ca.StepFailed, Object: string(a.ID), Detail: fmt.Sprintf("%s does not answer since %s: %s", a.Name, moment(down.Since), down.LastError),
+				Remedy: "Test it: each step says what to do. What waits is done by itself once it answers, what ends first before the rest."})
+		}
+		if f.Missed > 0 {
+			sound = false
+			message, remedy := f.Shortage(a.Name)
+			x.add(Finding{Name: name, State: ca.StepFailed, Object: string(a.ID), Detail: message, Remedy: remedy})
+		}
+	}
+	if sound {
+		x.say(name, ca.StepOK, fmt.Sprintf("Every authority answers and can do what falls due in the next %d days.", lifecycle.ForecastDays), "")
 	}
 }
