@@ -33,6 +33,7 @@ func run(args []string) int {
 		Version: app.Version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Contexts: contexts(), Now: time.Now,
 		Terminal: term.IsTerminal(int(os.Stdin.Fd())), ReadPassword: readPassword, Config: cfg,
 		Serve: func(ctx context.Context) error {
+			collectLess()
 			a, err := app.Start(ctx, *cfg)
 			if err != nil {
 				return err
@@ -49,6 +50,14 @@ func run(args []string) int {
 		},
 		Quickstart: func(ctx context.Context, exit bool) error {
 			return app.Quickstart(ctx, app.QuickstartOptions{Config: *cfg, Exit: exit, Program: os.Args[0], Out: os.Stdout})
+		},
+		Backup: func(ctx context.Context, o cli.BackupOrder) (cli.Done, error) {
+			path, m, err := app.Backup(ctx, *cfg, app.BackupOptions(o))
+			return cli.Done{Document: m, Lines: m.Lines(path)}, err
+		},
+		Restore: func(ctx context.Context, o cli.RestoreOrder) (cli.Done, error) {
+			report, err := app.Restore(ctx, *cfg, app.RestoreOptions(o))
+			return cli.Done{Document: report, Lines: report.Lines()}, err
 		},
 		Local: func(ctx context.Context) (*http.Client, string, func() error, error) {
 			quiet := *cfg

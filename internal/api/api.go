@@ -30,6 +30,7 @@ import (
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
+	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/signin"
 	"chancery/internal/store"
@@ -44,6 +45,7 @@ type Server struct {
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service
+	Keyring     *keyring.Service
 	DB          *store.DB
 	Now         func() time.Time
 	Log         *slog.Logger

@@ -117,6 +117,13 @@ func (s *Server) authorityCSR(ctx context.Context, actor ra.Actor, in *ByID) (*b
 	return &body[resource.CSR]{resource.CSR{PEM: resource.PEM("CERTIFICATE REQUEST", der)}}, nil
 }
 
+func (s *Server) renewAuthority(ctx context.Context, actor ra.Actor, in *ByID) (*tagged[resource.Authority], error) {
+	if err := s.Authorities.Renew(ctx, actor, ra.AuthorityID(in.ID)); err != nil {
+		return nil, err
+	}
+	return s.showAuthority(ctx, actor, in)
+}
+
 func (s *Server) installCertificate(ctx context.Context, actor ra.Actor, in *posted[resource.Chain]) (*tagged[resource.Authority], error) {
 	// Whoever may not see the authority learns nothing from how the chain reads.
 	if _, err := s.Authorities.Get(ctx, actor, ra.AuthorityID(in.ID)); err != nil {

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"chancery/internal/api/resource"
+	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
+	"chancery/internal/store"
 )
 
 // TestNouns makes, shows, changes, lists and deletes one of each.
@@ -190,6 +192,39 @@ func TestBulkRevoke(t *testing.T) {
 		p := w.refused(w.owner, http.StatusNotFound, post, prefix+"/certificates/revoke", map[string]any{"ids": []string{s.Certificate, "crt_none"}})
 		if p.Field != "ids[1]" {
 			t.Errorf("unknown ID: %+v", p)
+		}
+	})
+}
+
+// TestRevocations: everything a filter finds is counted, ordered, done in the
+// background, and told about.
+func TestRevocations(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		s := w.populate("acme")
+		order := map[string]any{"filter": map[string]any{"device_id": s.Device}, "reason": "keyCompromise", "comment": "stolen"}
+		var r resource.Revocation
+		order["dry_run"] = true
+		w.do(http.StatusAccepted, post, "/revocations", order, &r)
+		if r.ID != "" || r.State != "planned" || r.Total != 1 {
+			t.Errorf("dry run: %+v", r)
+		}
+		delete(order, "dry_run")
+		w.do(http.StatusAccepted, post, "/revocations", order, &r)
+		if r.ID == "" || r.State != "running" || r.Total != 1 || r.Revoked != 0 {
+			t.Errorf("ordered: %+v", r)
+		}
+		must(t, w.server.Lifecycle.WorkBulk(t.Context(), lifecycle.BulkJob{Bulk: store.BulkID(r.ID)}))
+		w.do(http.StatusOK, get, "/revocations/"+r.ID, nil, &r)
+		if r.State != "done" || r.Revoked != 1 || r.Failed != 0 || r.Reason != "keyCompromise" || r.Comment != "stolen" || r.Ended.IsZero() || r.OrderBy == "" {
+			t.Errorf("done: %+v", r)
+		}
+		var list resource.Page[resource.Revocation]
+		w.do(http.StatusOK, get, "/revocations", nil, &list)
+		if len(list.Items) != 1 || list.Items[0].ID != r.ID {
+			t.Errorf("list: %+v", list)
+		}
+		for _, bad := range []map[string]any{order, {"filter": map[string]any{"device_id": s.Device}, "reason": "certificateHold"}, {"filter": map[string]any{"state": []string{"odd"}}}} {
+			w.refused(w.owner, http.StatusUnprocessableEntity, post, prefix+"/revocations", bad)
 		}
 	})
 }

@@ -55,7 +55,9 @@ func (*Server) routes() []route {
 		{"test-authority", post, "/authorities/{id}/test", access.EditAuthorities, "Test the connection to an authority", 0, false, handle((*Server).testAuthority)},
 		{"list-authority-catalog", get, "/authorities/{id}/catalog", access.See, "Ask an authority for its templates or profiles", 0, false, handle((*Server).catalog)},
 		{"create-authority-csr", post, "/authorities/{id}/csr", access.EditAuthorities, "Make a request for the authority's own certificate", 0, false, handle((*Server).authorityCSR)},
+		{"renew-authority", post, "/authorities/{id}/renew", access.EditAuthorities, "Renew the signing certificate of an authority whose keys are here", 0, false, handle((*Server).renewAuthority)},
 		{"install-authority-certificate", post, "/authorities/{id}/certificate", access.EditAuthorities, "Install the certificate a superior CA issued", 0, false, handle((*Server).installCertificate)},
+		{"show-authority-forecast", get, "/authorities/{id}/forecast", access.See, "Show what the coming days ask of an authority, and what it can do", 0, false, handle((*Server).showForecast)},
 		{"show-authority-chain", get, "/authorities/{id}/chain", access.See, "Show an authority's certificates", 0, false, handle((*Server).authorityChain)},
 
 		{"list-templates", get, "/templates", access.See, "List certificate templates", 0, false, handle((*Server).listTemplates)},
@@ -89,6 +91,9 @@ func (*Server) routes() []route {
 		{"list-certificates", get, "/certificates", access.See, "List certificates", 0, false, handle((*Server).listCertificates)},
 		{"export-certificates", get, "/certificates/export", access.See, "Give certificates out as CSV", 0, true, handle((*Server).exportCertificates)},
 		{"revoke-certificates", post, "/certificates/revoke", access.Revoke, "Revoke many certificates", 0, false, handle((*Server).revokeMany)},
+		{"order-revocation", post, "/revocations", access.Revoke, "Revoke everything a filter finds, in the background", accepted, false, handle((*Server).orderRevocation)},
+		{"list-revocations", get, "/revocations", access.Revoke, "List the revocations of many, newest first", 0, false, handle((*Server).listRevocations)},
+		{"show-revocation", get, "/revocations/{id}", access.Revoke, "Show how far a revocation of many has come", 0, false, handle((*Server).showRevocation)},
 		{"show-certificate", get, "/certificates/{id}", access.See, "Show a certificate with its life line", 0, false, handle((*Server).showCertificate)},
 		{"download-certificate", get, "/certificates/{id}/download", access.See, "Download a certificate", 0, false, handle((*Server).downloadCertificate)},
 		{"renew-certificate", post, "/certificates/{id}/renew", access.Request, "Renew a certificate whose key is made here", accepted, false, handle((*Server).renewCertificate)},
@@ -114,6 +119,10 @@ func (*Server) routes() []route {
 		{"create-token", post, "/tokens", access.EditAdmins, "Make an API token; its text is answered once", created, false, handle((*Server).createToken)},
 		{"show-token", get, "/tokens/{id}", access.EditAdmins, "Show an API token", 0, false, handle((*Server).showToken)},
 		{"delete-token", remove, "/tokens/{id}", access.EditAdmins, "Revoke an API token", 0, false, handle((*Server).deleteToken)},
+
+		{"show-master-key", get, "/master-key", access.EditAdmins, "Tell how far a rotation of the master key is", 0, true, handle((*Server).showMasterKey)},
+		{"rotate-master-key", post, "/master-key/rotate", access.EditAdmins, "Replace the master key while the servers work", accepted, false, handle((*Server).rotateMasterKey)},
+		{"drop-master-key", post, "/master-key/drop", access.EditAdmins, "Forget the former master key", 0, true, handle((*Server).dropMasterKey)},
 
 		{"show-me", get, "/me", "", "Tell who the caller is", 0, false, handle((*Server).me)},
 		{"show-status", get, "/status", access.See, "Tell version, counts and health", 0, false, handle((*Server).showStatus)},

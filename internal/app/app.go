@@ -15,19 +15,21 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
+	"slices"
 	"sync"
-	"time"
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/egress"
 	"chancery/internal/enroll"
+	"chancery/internal/health"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
+	"chancery/internal/observe"
 	"chancery/internal/ra"
-	"chancery/internal/seal"
 	"chancery/internal/signin"
 	"chancery/internal/store"
 )
@@ -43,12 +45,19 @@ type App struct {
 	Lifecycle   *lifecycle.Service
 	Signin      *signin.Service
 	Audit       audit.Log
+	Keyring     *keyring.Service
+	Observer    *observe.Observer
 
-	queue     *job.Queue
-	servers   []*http.Server
-	listeners []net.Listener
-	lock      *os.File
-	serving   sync.WaitGroup
+	queue      *job.Queue
+	watch      *health.Watch // while the server runs
+	tls        *listenerCert // of the listener for people; nil without TLS
+	stopWatch  context.CancelFunc
+	endKeyring func()
+	servers    []*http.Server
+	listeners  []net.Listener
+	lock       *os.File
+	serving    sync.WaitGroup
+	watching   sync.WaitGroup
 }
 
 // Open joins the parts on the data of cfg without listening and without
@@ -69,63 +78,39 @@ func Open(ctx context.Context, cfg Config) (*App, error) {
 // join opens the master key and the database and makes the capabilities.
 func (a *App) join(ctx context.Context) error {
 	var err error
-	if a.DB, err = store.Open(ctx, a.Config.Database, nil); err != nil {
+	if a.DB, err = store.Open(ctx, a.Config.Database, a.Config.Now); err != nil {
+		return err
+	}
+	if err := a.observe(ctx); err != nil {
 		return err
 	}
 	box, err := a.masterKey(ctx)
 	if err != nil {
 		return err
 	}
-	if a.queue, err = job.Open(ctx, a.DB, job.Options{Log: a.Log, Node: node(a.Config)}); err != nil {
+	if a.queue, err = job.Open(ctx, a.DB, job.Options{Log: a.Log, Node: node(a.Config), Hold: a.mayWork, Ended: a.Observer.Job}); err != nil {
+		return err
+	}
+	if err := a.joinKeyring(ctx, box); err != nil {
 		return err
 	}
 	if a.Config.PublicURL == "" {
 		a.Config.PublicURL = scheme(a.Config) + a.Config.Listen
 	}
+	out, err := egress.Parse(a.Config.EgressAllow)
+	if err != nil {
+		return err
+	}
 	a.Audit = audit.Log{DB: a.DB}
-	a.Authorities = &authority.Service{DB: a.DB, Box: box, Kinds: caall.Kinds(), Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
-	a.Inventory = &inventory.Service{DB: a.DB, Now: time.Now, Log: a.Log, OnUnenrol: unenrolled, OnDelete: deleted}
-	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: time.Now, Log: a.Log}
-	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: time.Now, Log: a.Log}
-	a.Signin = &signin.Service{DB: a.DB, Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Authorities = &authority.Service{DB: a.DB, Box: box, Kinds: slices.Concat(caall.Kinds(), a.Config.Kinds), Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Hold: a.mayIssue,
+		Observer: a.Observer, Dial: out.Dial}
+	a.Inventory = &inventory.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, OnUnenrol: unenrolled, OnDelete: deleted}
+	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
+	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
+	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
 	a.Enroll.Handle()
 	a.Lifecycle.Handle()
 	return a.prepare(ctx)
-}
-
-// masterKey opens the master key. It is made at the first start only: once the
-// database holds a sealed value, a missing key file is a loss and not a start.
-func (a *App) masterKey(ctx context.Context) (*seal.Box, error) {
-	path := a.Config.MasterKey
-	var sealed []string
-	if err := a.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		sealed, err = tx.SealedOwners()
-		return err
-	}); err != nil {
-		return nil, err
-	}
-	if len(sealed) > 0 {
-		return seal.Open(path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, ra.Errorf(ra.Invalid, "The folder of the master key cannot be made.").WithField("master_key").
-			WithRemedy("Choose a path this account may write to.").WithCause(err)
-	}
-	return seal.Create(path)
-}
-
-// node is a name of this server that is the same after a restart, so that it
-// takes its own unfinished jobs up again at once.
-func node(c Config) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	data, err := filepath.Abs(c.Data)
-	if err != nil {
-		data = c.Data
-	}
-	return host + ":" + data
 }
 
 func scheme(c Config) string {
@@ -165,6 +150,8 @@ func Start(ctx context.Context, cfg Config) (*App, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	a.lock, a.listeners = lock, listeners
+	a.beginWatch(ctx)
+	a.beginKeyring(ctx)
 	if err := a.queue.Start(context.WithoutCancel(ctx)); err != nil {
 		return nil, errors.Join(err, a.Close(ctx))
 	}
@@ -189,7 +176,15 @@ func (a *App) Close(ctx context.Context) error {
 		}
 	}
 	a.serving.Wait()
-	return errors.Join(all, a.queue.Stop(ctx), a.closeParts())
+	if a.stopWatch != nil {
+		a.stopWatch()
+		a.watching.Wait()
+	}
+	all = errors.Join(all, a.queue.Stop(ctx))
+	if a.endKeyring != nil {
+		a.endKeyring() // when nothing seals any more
+	}
+	return errors.Join(all, a.Observer.Close(ctx), a.closeParts())
 }
 
 func (a *App) closeParts() error {

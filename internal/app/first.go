@@ -15,8 +15,19 @@ const factPrepared = "installation.prepared"
 
 // prepare makes what a first start must: an organization, an embedded CA, and
 // an owner without a password. Each step looks first whether it is done, so a
-// start that was cut off goes on where it stopped.
+// start that was cut off goes on where it stopped. Of nodes that start together
+// one makes a thing and the others, who are refused, find it when they look
+// again.
 func (a *App) prepare(ctx context.Context) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		if err := a.prepareOnce(ctx); ra.KindOf(err) != ra.Conflict || try == tries {
+			return err
+		}
+	}
+}
+
+func (a *App) prepareOnce(ctx context.Context) error {
 	done := false
 	err := a.DB.Read(ctx, func(tx *store.Tx) error {
 		_, err := tx.Fact(factPrepared)

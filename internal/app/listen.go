@@ -1,12 +1,13 @@
 package app
 
 import (
-	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,22 +42,13 @@ func lockData(dir string) (*os.File, error) {
 
 // listen opens the addresses of cfg and fills in what the system chose.
 func listen(cfg *Config) ([]net.Listener, error) {
-	open := func(field string, address *string) (net.Listener, error) {
-		l, err := net.Listen("tcp", *address)
-		if err != nil {
-			return nil, ra.Errorf(ra.Conflict, "The address %s cannot be listened on.", *address).WithField(field).
-				WithRemedy("Choose another address with --%s, or stop what uses it.", map[string]string{"listen": "listen", "device_listen": "device-listen"}[field]).WithCause(err)
-		}
-		*address = l.Addr().String()
-		return l, nil
-	}
-	main, err := open("listen", &cfg.Listen)
+	main, err := openAddress("listen", &cfg.Listen)
 	if err != nil {
 		return nil, err
 	}
 	out := []net.Listener{main}
 	if cfg.DeviceListen != "" {
-		device, err := open("device_listen", &cfg.DeviceListen)
+		device, err := openAddress("device_listen", &cfg.DeviceListen)
 		if err != nil {
 			return nil, errors.Join(err, main.Close())
 		}
@@ -65,19 +57,30 @@ func listen(cfg *Config) ([]net.Listener, error) {
 	return out, nil
 }
 
+func openAddress(field string, address *string) (net.Listener, error) {
+	l, err := net.Listen("tcp", *address)
+	if err != nil {
+		return nil, ra.Errorf(ra.Conflict, "The address %s cannot be listened on.", *address).WithField(field).
+			WithRemedy("Choose another address with --%s, or stop what uses it.", strings.ReplaceAll(field, "_", "-")).WithCause(err)
+	}
+	*address = l.Addr().String()
+	return l, nil
+}
+
 // local is what the owner of the data folder reaches on this machine: the API
 // without a login, and the doors devices use.
 func (a *App) local() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api.Trusted(a.api().Handler(), localActor()))
+	mux.Handle("GET /metrics", a.Observer.Handler())
 	return a.devices(mux)(mux)
 }
 
 // devices puts what devices and relying parties talk to on a mux, and gives
 // what must see their requests before the mux does.
 func (a *App) devices(mux *http.ServeMux) (wrap func(http.Handler) http.Handler) {
-	issuers := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: time.Now}
-	enrolment := &scep.Door{Enroll: a.Enroll, Lifecycle: a.Lifecycle, Authorities: a.Authorities, DB: a.DB, Now: time.Now, Log: a.Log}
+	issuers := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: a.Config.Now}
+	enrolment := &scep.Door{Enroll: a.Enroll, Lifecycle: a.Lifecycle, Authorities: a.Authorities, DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer}
 	issuers.Register(mux)
 	enrolment.Register(mux)
 	return func(next http.Handler) http.Handler { return issuers.Wrap(enrolment.Wrap(next)) }
@@ -92,24 +95,32 @@ func (a *App) serve() error {
 	}
 	wrap := a.devices(devices)
 	a.registerPeople(people)
+	people.Handle("GET /metrics", a.api().Whole(a.Observer.Handler()))
 	for _, mux := range []*http.ServeMux{people, devices}[:len(a.listeners)] {
 		a.health(mux)
 	}
-	first := http.Handler(people)
+	people.HandleFunc("GET /repair", a.repair)
+	first := a.sendToRepair(people)
 	if len(a.listeners) == 1 {
-		first = wrap(people)
+		first = a.holdDevices(wrap(first))
 	}
-	a.run(a.listeners[0], first, a.Config.Certificate, a.Config.Key)
+	if a.Config.Certificate != "" {
+		var err error
+		if a.tls, err = newListenerCert(a.Config, a.Log); err != nil {
+			return err
+		}
+	}
+	a.run(a.listeners[0], a.Observer.HTTP("people", first), a.tls)
 	if len(a.listeners) == 2 {
-		a.run(a.listeners[1], wrap(devices), "", "")
+		a.run(a.listeners[1], a.Observer.HTTP("devices", a.holdDevices(wrap(devices))), nil)
 	}
 	socket, err := a.openSocket()
 	if err != nil {
 		return err
 	}
 	a.listeners = append(a.listeners, socket)
-	a.run(socket, a.local(), "", "")
-	return nil
+	a.run(socket, a.Observer.HTTP("socket", a.holdDevices(a.local())), nil)
+	return a.serveMetrics()
 }
 
 func (a *App) openSocket() (net.Listener, error) {
@@ -127,14 +138,15 @@ func (a *App) openSocket() (net.Listener, error) {
 
 // run serves one listener until Close. The timeouts keep slow clients from
 // holding connections: no request takes longer than a call to an authority.
-func (a *App) run(l net.Listener, h http.Handler, certificate, key string) {
+func (a *App) run(l net.Listener, h http.Handler, cert *listenerCert) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 3 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	a.servers = append(a.servers, s)
 	a.serving.Go(func() {
 		var err error
-		if certificate != "" {
-			err = s.ServeTLS(l, certificate, key)
+		if cert != nil {
+			s.TLSConfig = &tls.Config{GetCertificate: cert.get}
+			err = s.ServeTLS(l, "", "")
 		} else {
 			err = s.Serve(l)
 		}
@@ -147,16 +159,7 @@ func (a *App) run(l net.Listener, h http.Handler, certificate, key string) {
 // health answers /healthz (the process lives) and /readyz (it can work).
 func (a *App) health(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-		defer cancel()
-		if err := a.DB.Ping(ctx); err != nil {
-			a.Log.Error("not ready", "error", err)
-			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		w.Write([]byte("ready\n"))
-	})
+	mux.HandleFunc("GET /readyz", a.ready)
 }
 
 func localActor() ra.Actor {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"net/http"
-	"time"
 
 	"chancery/internal/api"
 	"chancery/internal/console"
@@ -16,15 +15,15 @@ var Version = "0.1.0"
 func (a *App) registerPeople(mux *http.ServeMux) {
 	mux.Handle("/api/", a.api().Handler())
 	mux.Handle("/", (&console.Console{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: time.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
+		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
 }
 
 func (a *App) api() *api.Server {
 	return &api.Server{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: time.Now, Log: a.Log, Version: Version}
+		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), Keyring: a.Keyring, DB: a.DB, Now: a.Config.Now, Log: a.Log, Version: Version}
 }
 
 func (a *App) doctor() *doctor.Service {
 	return &doctor.Service{DB: a.DB, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Audit: a.Audit,
-		Now: time.Now, Log: a.Log, MasterKey: a.Config.MasterKey, Data: a.Config.Data}
+		Now: a.Config.Now, Log: a.Log, MasterKey: a.Config.MasterKey, Data: a.Config.Data, Also: a.findings}
 }

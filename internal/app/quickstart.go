@@ -19,6 +19,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/scepclient"
 	"chancery/internal/secret"
+	"chancery/internal/setting"
 	"chancery/internal/store"
 	"chancery/internal/wire/pkixmsg"
 )
@@ -252,7 +253,7 @@ func (q *quickstart) show(ctx context.Context, d *demo, cert *x509.Certificate) 
 	for _, line := range [][2]string{{"certificate", string(c.ID)}, {"subject", c.Subject}, {"alternative names", strings.Join(c.SANs, ", ")},
 		{"issuer", cert.Issuer.String()}, {"serial", c.Serial}, {"valid", c.NotBefore.Format(time.DateTime) + " to " + c.NotAfter.Format(time.DateTime) + " UTC"},
 		{"SHA-256", c.Fingerprint}, {"renewal", fmt.Sprintf("due %s (%s)", c.At.Format(time.DateOnly), c.Action)},
-		{"stored in", q.app.Config.Database}, {"device's copy", filepath.Join(q.data, "demo", "ada-iphone")}} {
+		{"stored in", setting.WithoutPassword(q.app.Config.Database)}, {"device's copy", filepath.Join(q.data, "demo", "ada-iphone")}} {
 		q.say("  %-18s %s", line[0], line[1])
 	}
 	q.say("\n%s\nTry:", strings.TrimRight(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})), "\n"))

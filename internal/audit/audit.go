@@ -31,6 +31,9 @@ const (
 	AuthorityChanged     = "authority.changed"
 	AuthorityDeleted     = "authority.deleted"
 	AuthorityTested      = "authority.tested"
+	AuthorityDown        = "authority.down"     // it does not answer, told once
+	AuthorityUp          = "authority.up"       // it answers again
+	AuthorityCapacity    = "authority.capacity" // more renewals than it can do in time
 	TemplateCreated      = "template.created"
 	TemplateChanged      = "template.changed"
 	TemplateDeleted      = "template.deleted"
@@ -49,6 +52,8 @@ const (
 	RequestOverdue       = "request.overdue"
 	CertificateIssued    = "certificate.issued"
 	CertificateRevoked   = "certificate.revoked"
+	BulkOrdered          = "certificate.bulk_ordered" // a revocation of everything a filter finds
+	BulkEnded            = "certificate.bulk_ended"
 	CertificateHeld      = "certificate.held"
 	CertificateUnheld    = "certificate.unheld"
 	CertificateExpired   = "certificate.expired"
@@ -68,6 +73,12 @@ const (
 	TokenDeleted         = "token.deleted"
 	LinkCreated          = "link.created"
 	InstallationPrepared = "installation.prepared"
+	MasterKeyOffered     = "master_key.offered"
+	MasterKeyInUse       = "master_key.in_use"
+	MasterKeyAlone       = "master_key.alone"
+	MasterKeyDropped     = "master_key.dropped"
+	InstallationRestored = "installation.restored"
+	ClockTrusted         = "clock.trusted"
 )
 
 // Entry is what a capability says about one act. The zero Result is "ok".

@@ -47,7 +47,7 @@ func (p *Program) authorities() *cobra.Command {
 		add.AddCommand(p.addAuthority(k))
 		update.AddCommand(p.updateAuthority(k))
 	}
-	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.authorityChain(),
+	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.renewAuthority(), p.authorityChain(), p.forecast(),
 		p.delete("delete AUTHORITY", "Delete an authority nothing refers to", "authority", (*session).authorityID, func(s *session, id string) error { return s.c.DeleteAuthority(s.ctx, id) }))
 }
 
@@ -302,6 +302,20 @@ func (p *Program) installAuthority() *cobra.Command {
 			return err
 		}
 		return s.say(a, "Authority %s has its certificate.", a.Name)
+	})
+}
+
+func (p *Program) renewAuthority() *cobra.Command {
+	return p.verb("renew AUTHORITY", "Renew the signing certificate of an embedded CA", "  chancery authority renew \"Embedded CA\"", cobra.ExactArgs(1), func(s *session, args []string) error {
+		id, err := s.authorityID(args[0])
+		if err != nil {
+			return err
+		}
+		a, err := s.c.RenewAuthority(s.ctx, id)
+		if err != nil {
+			return err
+		}
+		return s.say(a, "Authority %s signs with a new certificate and key.", a.Name)
 	})
 }
 

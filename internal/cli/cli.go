@@ -48,6 +48,10 @@ type Program struct {
 	Serve func(ctx context.Context) error
 	// Quickstart runs the quick start; with exit it ends by itself.
 	Quickstart func(ctx context.Context, exit bool) error
+	// Backup and Restore save and put back the database that the configuration
+	// names.
+	Backup  func(ctx context.Context, o BackupOrder) (Done, error)
+	Restore func(ctx context.Context, o RestoreOrder) (Done, error)
 	// Local reaches the API on this machine without a login: an HTTP client,
 	// the base address, and what ends it.
 	Local func(ctx context.Context) (*http.Client, string, func() error, error)
@@ -110,11 +114,11 @@ func (p *Program) command() *cobra.Command {
 	f.BoolVarP(&p.flags.yes, "yes", "y", false, "do not ask before something is lost")
 	root.AddGroup(&cobra.Group{ID: groupThings, Title: "Things:"}, &cobra.Group{ID: groupServer, Title: "Server:"}, &cobra.Group{ID: groupDocuments, Title: "Documents:"})
 	for _, c := range []*cobra.Command{p.certificates(), p.requests(), p.devices(), p.users(), p.groups(), p.authorities(), p.templates(), p.endpoints(),
-		p.challenges(), p.obligations(), p.audits(), p.admins(), p.tokens()} {
+		p.challenges(), p.revocations(), p.obligations(), p.audits(), p.admins(), p.tokens()} {
 		c.GroupID = groupThings
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{p.serve(), p.quickstart(), p.doctor(), p.status(), p.login(), p.contexts(), p.version()} {
+	for _, c := range []*cobra.Command{p.serve(), p.quickstart(), p.doctor(), p.status(), p.backup(), p.restore(), p.masterKeys(), p.login(), p.contexts(), p.version()} {
 		c.GroupID = groupServer
 		root.AddCommand(c)
 	}

@@ -44,6 +44,14 @@ func run() int {
 		Quickstart: func(ctx context.Context, exit bool) error {
 			return app.Quickstart(ctx, app.QuickstartOptions{Config: *cfg, Exit: exit, Out: os.Stdout})
 		},
+		Backup: func(ctx context.Context, o cli.BackupOrder) (cli.Done, error) {
+			path, m, err := app.Backup(ctx, *cfg, app.BackupOptions(o))
+			return cli.Done{Document: m, Lines: m.Lines(path)}, err
+		},
+		Restore: func(ctx context.Context, o cli.RestoreOrder) (cli.Done, error) {
+			report, err := app.Restore(ctx, *cfg, app.RestoreOptions(o))
+			return cli.Done{Document: report, Lines: report.Lines()}, err
+		},
 		Local: func(ctx context.Context) (*http.Client, string, func() error, error) {
 			cfg.LogLevel = "error"
 			client, done, err := app.Local(ctx, *cfg)

@@ -22,6 +22,7 @@ type strip struct {
 	Ends      int // certificates that end in the span
 	Attention int // of those, the ones nothing renews
 	Marks     []int
+	Line      int // of what the authority can renew a day, from the top; 0: off the chart
 }
 
 // bar is one day: what is renewed by itself below, what needs somebody above.
@@ -62,6 +63,9 @@ func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) []strip {
 	var out []strip
 	for _, id := range order {
 		s := strip{Authority: v.authorityLink(ra.AuthorityID(id)), Marks: []int{0, 30 * chartStep, 60 * chartStep}}
+		if f, err := v.Lifecycle.Forecast(v.ctx(), v.actor, ra.AuthorityID(id)); err == nil && f.PerDay > 0 && f.PerDay <= int64(most) {
+			s.Line = chartHeight - scaled(int(f.PerDay), most)
+		}
 		for i, d := range days[id] {
 			if d.calm+d.need == 0 {
 				continue

@@ -14,7 +14,9 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"chancery/internal/enroll"
+	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
+	"chancery/internal/store"
 	"chancery/internal/wire/cms"
 )
 
@@ -186,6 +188,38 @@ func TestRevokeHoldAndBulk(t *testing.T) {
 	if csv := b.get("/certificates.csv?state=revoked").body; strings.Count(csv, "\n") != 3 || !strings.Contains(csv, "keyCompromise") {
 		t.Errorf("export:\n%s", csv)
 	}
+}
+
+// TestRevokeEverything: more than one page can take are counted, confirmed, and
+// revoked in the background, with a page that tells how far it is.
+func TestRevokeEverything(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	b := w.visit(w.owner)
+	one, err := w.c.Lifecycle.Certificate(context.Background(), system, ra.CertificateID(w.ids["certificates"]))
+	must(t, err)
+	const more = 520
+	must(t, w.c.DB.Write(context.Background(), func(tx *store.Tx) error {
+		for i := range more {
+			c := *one
+			c.ID, c.RequestID, c.Serial, c.Fingerprint = ra.NewID[ra.CertificateID](ra.CertificatePrefix, tx.Now), "", fmt.Sprintf("%x", 0x1000+i), fmt.Sprintf("f%d", i)
+			if err := tx.CreateCertificate(&c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	filter := url.Values{"which": {"all"}, "filter": {"device=" + w.ids["devices"]}}
+	total := fmt.Sprintf("%d certificates", more+1)
+	b.post("/certificates/revoke", filter).want(t, http.StatusOK, "Revoke "+total+"?", "Nothing has happened yet", "in the background")
+	b.post("/certificates/revoke/all", url.Values{"filter": filter["filter"], "reason": {"boredom"}}).want(t, http.StatusUnprocessableEntity, "Revoke "+total+"?")
+	filter.Set("reason", "superseded")
+	running := b.done("/certificates/revoke/all", filter).want(t, http.StatusOK, "Revoking "+total, total+" to go")
+	id := store.BulkID(strings.TrimPrefix(running.to, "/revocations/"))
+	must(t, w.c.Lifecycle.WorkBulk(context.Background(), lifecycle.BulkJob{Bulk: id}))
+	b.get(running.to).want(t, http.StatusOK, total+" revoked", "All is done.")
+	b.done("/certificates/revoke/all", url.Values{}).want(t, http.StatusOK)
+	w.visit(w.admin("otto", ra.Grant{Role: ra.RoleOperator, Group: ra.GroupID(w.ids["site"])})).get(running.to).want(t, http.StatusNotFound)
 }
 
 func TestApprovalWithAComparison(t *testing.T) {

@@ -39,6 +39,8 @@ var routes = []route{
 	{pattern: "GET /certificates.csv", needs: access.See, do: (*visit).certificatesCSV},
 	{pattern: "POST /certificates/revoke", needs: access.Revoke, do: (*visit).bulkRevokePage},
 	{pattern: "POST /certificates/revoke/confirm", needs: access.Revoke, do: (*visit).bulkRevoke},
+	{pattern: "POST /certificates/revoke/all", needs: access.Revoke, do: (*visit).bulkRevokeAll},
+	{pattern: "GET /revocations/{id}", needs: access.Revoke, do: (*visit).revocation},
 	{pattern: "GET /certificates/{id}", needs: access.See, do: (*visit).certificate},
 	{pattern: "GET /certificates/{id}/download", needs: access.See, do: (*visit).certificateFile},
 	{pattern: "GET /certificates/{id}/renew", needs: access.Request, do: (*visit).renewPage},

@@ -37,6 +37,7 @@ type authorityView struct {
 	Tested      bool
 	CSR         string
 	Trouble     *trouble
+	Forecast    *forecastView // nil: there is none
 	Events      []*ra.AuditEntry
 	MayEdit     bool
 	CLI         []string
@@ -65,6 +66,9 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	data := authorityView{Authority: a, KindTitle: a.Kind, Group: v.groupLink(a.GroupID), MayEdit: v.may(access.EditAuthorities, a.GroupID), Trouble: v.trouble(wrong),
 		CLI: []string{"chancery authority show " + string(a.ID), "chancery authority test " + string(a.ID)}}
 	data.Health = v.health(a)
+	if data.Forecast, err = v.forecast(a); err != nil {
+		return err
+	}
 	if data.Events, err = v.Audit.About(v.ctx(), string(a.ID), 20); err != nil {
 		return err
 	}

@@ -28,7 +28,9 @@ type bulkView struct {
 	Revoked int
 	Skipped int
 	Failed  int
-	More    bool // more match than one action touches
+	More    bool   // more match than one action touches
+	All     int    // how many match then; they are revoked in the background
+	Filter  string // what they match
 	Done    bool
 	Form    form
 	CLI     []string
@@ -104,6 +106,13 @@ func (v *visit) askBulk(f *revokeForm, posted, typed url.Values, wrong error) er
 		return v.done(address("/certificates", url.Values{}), "Tick the certificates you mean first.")
 	}
 	data := bulkView{More: more, Form: v.plainForm(f, typed, wrong), CLI: []string{"chancery certificate revoke --device DEVICE --reason keyCompromise --dry-run"}}
+	if more && posted.Get("which") == "all" {
+		total, err := v.Lifecycle.PlanBulk(v.ctx(), v.actor, v.bulkFilter(posted))
+		if err != nil {
+			return err
+		}
+		data.All, data.Filter = int(total), posted.Get("filter")
+	}
 	for _, c := range list {
 		l := bulkLine{Certificate: c, Skip: v.skip(c)}
 		if l.Skip == "" {

@@ -175,6 +175,9 @@ func (w *world) fill() {
 		"tokens": string(token.ID), "administrators": string(w.owner.ID)} {
 		w.ids[noun] = id
 	}
+	bulk, err := w.c.Lifecycle.RevokeAll(ctx, system, store.CertificateFilter{Device: ra.DeviceID(w.ids["devices"])}, ra.SupersededReason, "") // nobody works on it here
+	must(t, err)
+	w.ids["revocations"] = string(bulk.ID)
 }
 
 func (w *world) template(group ra.GroupID, a ra.AuthorityID, name string, spec ra.TemplateSpec) *ra.Template {

@@ -29,25 +29,25 @@ var (
 var (
 	infoMetric = describe{"chancery_build_info", "gauge", []string{"version"}, "Always 1; the label names the running version.", nil}
 
-	scepMessages = describe{"chancery_scep_messages_total", "counter", []string{"operation", "type", "result", "fail_info"},
-		"SCEP messages answered, by HTTP operation, messageType, pkiStatus (success, pending, failure, or refused when no message could be answered) and failInfo.", nil}
+	scepMessages = describe{"chancery_scep_messages_total", "counter", []string{"type", "result", "fail_info"},
+		"SCEP messages by messageType, pkiStatus (success, pending, failure, or refused when no message could be answered) and failInfo.", nil}
 	scepSeconds = describe{"chancery_scep_duration_seconds", "histogram", []string{"type"}, "Time from the first byte of a SCEP message to the last of its answer.", quick}
 
 	enrollments = describe{"chancery_enrollments_total", "counter", []string{"door", "result"},
 		"Certificate requests by the door they came through and what became of them when they were acted on: issued, pending, postponed, failed, refused.", nil}
 	enrollSeconds = describe{"chancery_enrollment_duration_seconds", "histogram", []string{"door"}, "Time from asking to the recorded certificate, of requests answered while the asker waited.", quick}
-	renewalSlack  = describe{"chancery_renewal_slack_seconds", "histogram", []string{"authority"},
+	renewalSlack  = describe{"chancery_renewal_slack_seconds", "histogram", nil,
 		"How long the replaced certificate was still valid when its successor was recorded. Small values are warnings.",
 		[]float64{0, hour, 6 * hour, day, 3 * day, 7 * day, 14 * day, 30 * day, 60 * day, 90 * day}}
 
-	calls       = describe{"chancery_authority_calls_total", "counter", []string{"authority", "call", "result"}, "Calls to authorities by what was asked and how it ended: ok, pending, or the kind of error.", nil}
-	callSeconds = describe{"chancery_authority_latency_seconds", "histogram", []string{"authority", "call"}, "Time an authority took to answer.", slow}
+	calls       = describe{"chancery_authority_calls_total", "counter", []string{"authority", "result"}, "Calls to authorities by how they ended: ok, or the kind of error.", nil}
+	callSeconds = describe{"chancery_authority_latency_seconds", "histogram", []string{"authority"}, "Time an authority took to answer.", slow}
 	callWait    = describe{"chancery_authority_wait_seconds", "histogram", []string{"authority"}, "Time work waited for the rate and concurrency limits of an authority.", slow}
 	inFlight    = describe{"chancery_authority_inflight", "gauge", []string{"authority"}, "Calls to an authority that are open now, from this node.", nil}
 
 	revocations = describe{"chancery_revocations_total", "counter", []string{"authority", "reason"}, "Certificates revoked, put on hold or released, by reason.", nil}
 	crlSeconds  = describe{"chancery_crl_duration_seconds", "histogram", []string{"authority"}, "Time to gather, sign and store a CRL.", slow}
-	ocspAnswers = describe{"chancery_ocsp_responses_total", "counter", []string{"status"}, "OCSP answers: good, revoked, unknown, or the error status.", nil}
+	ocspAnswers = describe{"chancery_ocsp_responses_total", "counter", []string{"status"}, "OCSP answers by certificate status (good, revoked, unknown), or by error status.", nil}
 
 	httpRequests = describe{"chancery_http_requests_total", "counter", []string{"listener", "route", "code"}, "HTTP requests by listener, route pattern and status class.", nil}
 	httpSeconds  = describe{"chancery_http_request_duration_seconds", "histogram", []string{"listener", "route"}, "Time to answer an HTTP request.", quick}

@@ -48,13 +48,13 @@ func TestTelling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.SCEP("PKIOperation", "PKCSReq", "failure", "badRequest", 3*time.Millisecond)
+	o.SCEP("PKCSReq", "failure", "badRequest", 3*time.Millisecond)
 	o.Enrolled("scep", "issued", 20*time.Millisecond)
 	o.Enrolled("renewal", "failed", 0)
-	o.Renewed("Main", 20*24*time.Hour)
-	ended := o.Calling("Main", "issue", time.Second)
+	o.Renewed(20 * 24 * time.Hour)
+	ended := o.Calling("Main", time.Second)
 	wantLines(t, scrape(t, o), `chancery_authority_inflight{authority="Main"} 1`)
-	ended("unreachable")
+	ended(ra.Errorf(ra.Unreachable, "x"))
 	o.Revoked("Main", "keyCompromise")
 	o.CRL("Main", time.Second)
 	o.OCSP("good")
@@ -62,15 +62,15 @@ func TestTelling(t *testing.T) {
 	o.SignIn("password", "refused")
 	wantLines(t, scrape(t, o),
 		`chancery_build_info{version="1.2.3"} 1`,
-		`chancery_scep_messages_total{fail_info="badRequest",operation="PKIOperation",result="failure",type="PKCSReq"} 1`,
+		`chancery_scep_messages_total{fail_info="badRequest",result="failure",type="PKCSReq"} 1`,
 		`chancery_scep_duration_seconds_bucket{type="PKCSReq",le="0.005"} 1`,
 		`chancery_enrollments_total{door="scep",result="issued"} 1`,
 		`chancery_enrollment_duration_seconds_count{door="scep"} 1`,
 		`chancery_enrollments_total{door="renewal",result="failed"} 1`,
-		`chancery_renewal_slack_seconds_bucket{authority="Main",le="2.592e+06"} 1`,
-		`chancery_renewal_slack_seconds_bucket{authority="Main",le="1.2096e+06"} 0`,
+		`chancery_renewal_slack_seconds_bucket{le="2.592e+06"} 1`,
+		`chancery_renewal_slack_seconds_bucket{le="1.2096e+06"} 0`,
 		`chancery_authority_inflight{authority="Main"} 0`,
-		`chancery_authority_calls_total{authority="Main",call="issue",result="unreachable"} 1`,
+		`chancery_authority_calls_total{authority="Main",result="unreachable"} 1`,
 		`chancery_authority_wait_seconds_sum{authority="Main"} 1`,
 		`chancery_revocations_total{authority="Main",reason="keyCompromise"} 1`,
 		`chancery_crl_duration_seconds_count{authority="Main"} 1`,
@@ -82,10 +82,10 @@ func TestTelling(t *testing.T) {
 // TestNobodyWatches: a part that is used alone tells nobody.
 func TestNobodyWatches(t *testing.T) {
 	var o *Observer
-	o.SCEP("", "", "", "", 0)
+	o.SCEP("", "", "", 0)
 	o.Enrolled("", "", 1)
-	o.Renewed("", 0)
-	o.Calling("", "", 0)("")
+	o.Renewed(0)
+	o.Calling("", 0)(nil)
 	o.Revoked("", "")
 	o.CRL("", 0)
 	o.OCSP("")

@@ -2,15 +2,17 @@ package observe
 
 import (
 	"time"
+
+	"chancery/internal/ra"
 )
 
 // SCEP tells of one answered SCEP message. kind is the name of the messageType
 // or empty, failInfo the name of the failInfo or empty.
-func (o *Observer) SCEP(operation, kind, result, failInfo string, took time.Duration) {
+func (o *Observer) SCEP(kind, result, failInfo string, took time.Duration) {
 	if o == nil {
 		return
 	}
-	o.m.scep.WithLabelValues(operation, kind, result, failInfo).Inc()
+	o.m.scep.WithLabelValues(kind, result, failInfo).Inc()
 	o.m.scepSeconds.WithLabelValues(kind).Observe(took.Seconds())
 }
 
@@ -28,27 +30,31 @@ func (o *Observer) Enrolled(door, result string, waited time.Duration) {
 
 // Renewed tells how long a replaced certificate was still valid; less than
 // nothing when it was not.
-func (o *Observer) Renewed(authority string, slack time.Duration) {
+func (o *Observer) Renewed(slack time.Duration) {
 	if o == nil {
 		return
 	}
-	o.m.slack.WithLabelValues(authority).Observe(slack.Seconds())
+	o.m.slack.WithLabelValues().Observe(slack.Seconds())
 }
 
 // Calling tells that work waited for an authority's limits and that its call
 // begins now; the returned function tells how it ended.
-func (o *Observer) Calling(authority, call string, waited time.Duration) func(result string) {
+func (o *Observer) Calling(authority string, waited time.Duration) func(err error) {
 	if o == nil {
-		return func(string) {}
+		return func(error) {}
 	}
 	o.m.callWait.WithLabelValues(authority).Observe(waited.Seconds())
 	open := o.m.inFlight.WithLabelValues(authority)
 	open.Inc()
 	began := time.Now()
-	return func(result string) {
+	return func(err error) {
 		open.Dec()
-		o.m.callSeconds.WithLabelValues(authority, call).Observe(time.Since(began).Seconds())
-		o.m.calls.WithLabelValues(authority, call, result).Inc()
+		o.m.callSeconds.WithLabelValues(authority).Observe(time.Since(began).Seconds())
+		result := "ok"
+		if err != nil {
+			result = string(ra.KindOf(err))
+		}
+		o.m.calls.WithLabelValues(authority, result).Inc()
 	}
 }
 

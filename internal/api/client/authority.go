@@ -70,6 +70,12 @@ func (c *Client) AuthorityCSR(ctx context.Context, id string) (resource.CSR, err
 	return post[resource.CSR](ctx, c, at("/authorities", id, "csr"), nil)
 }
 
+// RenewAuthority replaces the signing certificate, and its key, of an authority
+// whose keys are here and whose superior is here too.
+func (c *Client) RenewAuthority(ctx context.Context, id string) (resource.Authority, error) {
+	return post[resource.Authority](ctx, c, at("/authorities", id, "renew"), nil)
+}
+
 // InstallAuthorityCertificate installs what a superior CA issued: PEM, the new
 // certificate first.
 func (c *Client) InstallAuthorityCertificate(ctx context.Context, id, pem string) (resource.Authority, error) {
@@ -79,4 +85,9 @@ func (c *Client) InstallAuthorityCertificate(ctx context.Context, id, pem string
 // AuthorityChain gives an authority's certificates.
 func (c *Client) AuthorityChain(ctx context.Context, id string) (resource.Chain, error) {
 	return get[resource.Chain](ctx, c, at("/authorities", id, "chain"), nil)
+}
+
+// AuthorityForecast gives what the coming days ask of an authority.
+func (c *Client) AuthorityForecast(ctx context.Context, id string) (resource.Forecast, error) {
+	return get[resource.Forecast](ctx, c, at("/authorities", id, "forecast"), nil)
 }

@@ -80,6 +80,21 @@ func (c *Client) RevokeCertificates(ctx context.Context, in resource.BulkRevokeI
 	return post[resource.BulkResult](ctx, c, "/certificates/revoke", in)
 }
 
+// OrderRevocation revokes everything a filter finds, in the background.
+func (c *Client) OrderRevocation(ctx context.Context, in resource.RevocationOrder) (resource.Revocation, error) {
+	return post[resource.Revocation](ctx, c, "/revocations", in)
+}
+
+// Revocations lists the revocations of many, newest first.
+func (c *Client) Revocations(ctx context.Context) (resource.Page[resource.Revocation], error) {
+	return get[resource.Page[resource.Revocation]](ctx, c, "/revocations", nil)
+}
+
+// Revocation tells how far a revocation of many has come.
+func (c *Client) Revocation(ctx context.Context, id string) (resource.Revocation, error) {
+	return get[resource.Revocation](ctx, c, at("/revocations", id), nil)
+}
+
 // HoldCertificate puts a certificate on hold.
 func (c *Client) HoldCertificate(ctx context.Context, id, comment string) (resource.Certificate, error) {
 	return post[resource.Certificate](ctx, c, at("/certificates", id, "hold"), resource.CommentInput{Comment: comment})
