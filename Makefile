@@ -4,14 +4,14 @@ export CGO_ENABLED = 0
 
 FUZZTIME ?= 60s
 
-.PHONY: run build deps lint test fuzz package
+.PHONY: run build deps lint test fuzz package bench chaos
 
 # A working trial with nothing to configure.
 run: build
 	bin/chancery quickstart
 
 build:
-	go build -trimpath -o bin/chancery ./cmd/chancery
+	go build -trimpath -ldflags '-s -w' -o bin/chancery ./cmd/chancery
 
 # Installs what the tests need when run as root, else names what is missing.
 deps:
@@ -29,7 +29,15 @@ lint:
 # a short fuzz of as many targets as fit into a minute and a half.
 test: deps lint
 	go test -count=1 -timeout 14m ./...
+	CGO_ENABLED=1 go vet -tags pkcs11 ./internal/keystore ./internal/ca/embedded
+	CGO_ENABLED=1 go test -count=1 -tags pkcs11 -run Token ./internal/keystore ./internal/ca/embedded
 	@scripts/fuzz 2s 90
+
+# Kills the server ROUNDS times on each database, at every labelled step and at
+# random moments, and draws up the ledger: all but the kills must be 0.
+ROUNDS ?= 2000
+chaos: deps
+	CHAOS_ROUNDS=$(ROUNDS) go test -count=1 -timeout 0 -v -run TestKillAnywhere ./internal/chaos
 
 # Every fuzz target for FUZZTIME each.
 fuzz:
@@ -39,3 +47,10 @@ fuzz:
 # built from.
 package:
 	@scripts/package
+
+# Measures beside other servers; a whole run takes about half an hour of a machine
+# with nothing else to do and writes bench/RESULTS.md. CASE=scep,rest measures
+# only these, QUICK=1 shows that it works, PROFILES=folder keeps profiles.
+bench:
+	go build -trimpath -o bin/bench ./bench
+	bin/bench $(if $(QUICK),-quick) $(if $(CASE),-case $(CASE)) $(if $(PROFILES),-profiles $(PROFILES)) $(if $(QUICK)$(CASE)$(PROFILES),,-out bench/RESULTS.md)

@@ -9,11 +9,26 @@ import (
 
 	"chancery/internal/app"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/observe"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
 
 var update = flag.Bool("update", false, "write the pages of the settings anew")
+
+// TestMetricsPage keeps docs/metrics.md in step with the metrics.
+func TestMetricsPage(t *testing.T) {
+	path := filepath.Join("docs", "metrics.md")
+	want := observe.Markdown()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != want {
+		t.Errorf("%s is not what the metrics say (%v); run go test . -update and read the difference", path, err)
+	}
+}
 
 // TestSettingsPages keeps docs/settings in step with the descriptions of the
 // settings: a change of one is a change of its page, read like code.

@@ -27,41 +27,52 @@ var picture = map[string][]string{
 	"internal/lookup":          {},
 	"internal/sceppolicy":      {"internal/secret", "internal/setting"},
 	"internal/wire/...":        {"internal/wire/..."},
+	"internal/keystore":        {"internal/secret", "internal/wire/pkixmsg"},
 	"internal/ca":              {"internal/secret", "internal/setting", "internal/wire/..."},
 	"internal/ca/lint":         {"internal/wire/..."},
 	"internal/ca/all":          {"internal/ca/..."},
 	"internal/ca/catest":       {"internal/ca", "internal/testpeer", "internal/secret", "internal/setting", "internal/wire/..."},
-	"internal/ca/...":          {"internal/ca", "internal/ca/lint", "internal/secret", "internal/setting", "internal/wire/..."},
+	"internal/ca/...":          {"internal/ca", "internal/ca/lint", "internal/keystore", "internal/secret", "internal/setting", "internal/wire/..."},
 	"internal/store":           {"internal/secret"},
 	"internal/store/migration": {},
 	"internal/job":             {"internal/store"},
 	"internal/access":          {"internal/store"},
+	"internal/keyring":         {"internal/store", "internal/access", "internal/audit", "internal/job", "internal/seal"},
 	"internal/audit":           {"internal/store", "internal/access"},
 	"internal/inventory":       {"internal/store", "internal/access", "internal/audit", "internal/wire/..."},
 	"internal/signin":          {"internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
-	"internal/authority":       {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},
-	"internal/enroll": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting",
+	"internal/authority":       {"internal/egress", "internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},
+	"internal/enroll": {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting",
 		"internal/authority", "internal/lookup", "internal/sceppolicy", "internal/job", "internal/wire/..."},
-	"internal/lifecycle": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal",
+	"internal/lifecycle": {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal",
 		"internal/authority", "internal/enroll", "internal/job", "internal/wire/..."},
-	"internal/doctor": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/setting", "internal/authority", "internal/enroll",
+	"internal/doctor": {"internal/backup", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/setting", "internal/authority", "internal/enroll",
 		"internal/lifecycle", "internal/sceppolicy"},
+	"internal/backup":     {"internal/store", "internal/audit", "internal/seal"},
+	"internal/health":     {"internal/store", "internal/audit"},
 	"internal/scepclient": {"internal/wire/..."},
-	"internal/door/...":   slices.Concat(verbs, []string{"internal/wire/..."}),
+	"internal/door/...":   slices.Concat(verbs, []string{"internal/observe", "internal/wire/..."}),
 	"internal/api":        slices.Concat(verbs, []string{"internal/api/...", "internal/lookup", "internal/wire/..."}),
 	"internal/api/...":    {"internal/api/...", "internal/secret"},
 	"internal/console":    slices.Concat(verbs, []string{"internal/lookup", "internal/wire/..."}),
 	"internal/cli":        {"internal/api/...", "internal/setting", "internal/secret", "internal/ca/...", "internal/sceppolicy", "internal/scepclient", "internal/wire/pkixmsg"},
 	"internal/testpeer":   {},
+	"internal/observe":    {},
+	"internal/egress":     {},
 	"internal/app":        {"internal/..."},
+	"internal/chaos":      {"internal/..."},
 	"cmd/...":             {"internal/app", "internal/cli"},
+	"bench":               {"bench/...", "internal/..."},
+	"bench/...":           {"bench/...", "internal/scepclient", "internal/wire/..."},
 	"deploy":              {},
+
+	"internal/store/storebench": {"internal/store"},
 }
 
 // verbs is what the edges may call: the capabilities, the nouns' filters in
 // store, and the descriptions of settings.
 var verbs = []string{"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/setting",
-	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/doctor", "internal/sceppolicy"}
+	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/doctor", "internal/keyring", "internal/sceppolicy"}
 
 // everyone may speak of the nouns.
 const everyone = "internal/ra"
@@ -75,6 +86,7 @@ var outside = map[string][]string{
 	"github.com/riverqueue":     {"internal/job"},
 	"github.com/tink-crypto":    {"internal/seal"},
 	"github.com/zmap/zlint":     {"internal/ca/lint"},
+	"go.step.sm/crypto":         {"internal/keystore"},
 	"github.com/danielgtaylor":  {"internal/api"},
 	"github.com/spf13/cobra":    {"internal/cli"},
 	"math/rand":                 {},
@@ -82,6 +94,8 @@ var outside = map[string][]string{
 	"github.com/alexedwards":    {"internal/signin", "internal/store", "internal/console"},
 	"github.com/smallstep/scep": {},
 	"github.com/coreos":         {"cmd/..."},
+	"github.com/prometheus":     {"internal/observe", "internal/app"},
+	"go.opentelemetry.io":       {"internal/observe"},
 }
 
 // stdlibOnly lists rooms that import nothing but the standard library and, for

@@ -83,7 +83,7 @@ func name(a ra.Actor) string {
 // one the actor may not even see, are both NotFound: nobody learns of groups
 // outside their own.
 func CheckGroup(tx *store.Tx, a ra.Actor, p Permission, id ra.GroupID) error {
-	g, err := tx.Group(id)
+	g, err := group(tx, id)
 	if err != nil {
 		return err
 	}
@@ -94,6 +94,14 @@ func CheckGroup(tx *store.Tx, a ra.Actor, p Permission, id ra.GroupID) error {
 		return err
 	}
 	return nil
+}
+
+func group(tx *store.Tx, id ra.GroupID) (*ra.Group, error) {
+	config, err := tx.Config()
+	if err != nil {
+		return nil, err
+	}
+	return config.Group(id)
 }
 
 // Scope gives the groups in which a may do p: nil for all of them, an empty
@@ -155,7 +163,7 @@ func Resolve(tx *store.Tx, grants []ra.Grant) ([]ra.Grant, error) {
 		if g.Group == "" {
 			continue
 		}
-		group, err := tx.Group(g.Group)
+		group, err := group(tx, g.Group)
 		if ra.KindOf(err) == ra.NotFound {
 			continue
 		}

@@ -118,9 +118,11 @@ func (c *Client) Enrol(ctx context.Context, s *Server, o Order) (*Outcome, error
 	if err != nil {
 		return nil, err
 	}
+	// An EC key cannot decrypt: a server may answer it under the challenge.
+	password, _ := csr.ChallengePassword()
 	deadline := c.Now().Add(c.Patience)
 	for {
-		reply, sent, err := c.exchange(ctx, s, &request, csr.RawSPKI)
+		reply, sent, err := c.exchange(ctx, s, &request, csr.RawSPKI, password)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +155,7 @@ func transaction(csr *pkixmsg.CSR) string {
 }
 
 // exchange sends one message and reads its answer.
-func (c *Client) exchange(ctx context.Context, s *Server, r *scepmsg.Request, spki []byte) (*scepmsg.Reply, *scepmsg.Sent, error) {
+func (c *Client) exchange(ctx context.Context, s *Server, r *scepmsg.Request, spki []byte, password string) (*scepmsg.Reply, *scepmsg.Sent, error) {
 	sent, err := r.Build()
 	if err != nil {
 		return nil, nil, err
@@ -163,7 +165,7 @@ func (c *Client) exchange(ctx context.Context, s *Server, r *scepmsg.Request, sp
 		return nil, nil, err
 	}
 	reply, err := scepmsg.ParseReply(body, scepmsg.Expect{Floor: scepmsg.Compat, Signers: scepmsg.ReplySigners(s.Certificates), TransactionID: sent.TransactionID,
-		SenderNonce: sent.SenderNonce, Certificate: r.Certificate, Key: r.Key, RawSPKI: spki})
+		SenderNonce: sent.SenderNonce, Certificate: r.Certificate, Key: r.Key, Password: []byte(password), RawSPKI: spki})
 	if err != nil {
 		return nil, nil, c.fault("The SCEP server's answer is not usable.", "Check clock, algorithms and certificates of the server.", err)
 	}
