@@ -395,3 +395,14 @@ func (r *responder) issueOne(c *load.Conn) (id string, cert *x509.Certificate, e
 	cert, err = x509.ParseCertificate(bytes.Clone(answer))
 	return id, cert, err
 }
+
+// certificateOf finds the ID of the certificate in the answer to a request,
+// without reading all of it.
+func certificateOf(answer []byte) (string, error) {
+	_, rest, ok := bytes.Cut(answer, []byte(`"certificate_id":"`))
+	id, _, closed := bytes.Cut(rest, []byte(`"`))
+	if !ok || !closed {
+		return "", fmt.Errorf("the answer names no certificate: %.300s", answer)
+	}
+	return string(id), nil
+}

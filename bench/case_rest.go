@@ -34,9 +34,9 @@ type applicant struct {
 
 // signer is a server that answers requests over REST.
 type signer struct {
-	name, how string
-	tls       func() (*tls.Config, error)
-	start     func(dir string, cores machine.Cores) (*peer.Server, error)
+	name  string
+	tls   func() (*tls.Config, error)
+	start func(dir string, cores machine.Cores) (*peer.Server, error)
 	// ready gives what signs the certificate of applicant i, on a connection.
 	ready func(s *peer.Server) (sign func(c *load.Conn, i int) (answer []byte, err error), err error)
 	// leaf takes the certificate out of what sign gave.
@@ -58,7 +58,7 @@ func (b *bench) rest() error {
 		return err
 	}
 	mine := b.ours(b.place("chancery"))
-	inHand, signOnly, err := mine.signers(b.ctx, applicants)
+	chancery, err := mine.signer(b.ctx, applicants)
 	if err != nil {
 		return err
 	}
@@ -66,42 +66,41 @@ func (b *bench) rest() error {
 	if err := step.SetUp(); err != nil {
 		return err
 	}
-	signers := []*signer{inHand, signOnly, stepSigner(step, applicants)}
+	signers := []*signer{chancery, stepSigner(step, applicants)}
 	all := series{}
 	for round := range b.pick(3, 1) {
 		for _, s := range signers {
 			for _, cores := range []func() (machine.Cores, error){apart, together} {
-				b.say("round %d: %s, %s", round+1, s.name, s.how)
+				b.say("round %d: %s", round+1, s.name)
 				if err := b.sign(s, cores, all, levels, applicants); err != nil {
 					return fmt.Errorf("%s: %w", s.name, err)
 				}
 			}
 		}
 	}
-	t := b.report.Section("Certificate from a CSR over REST", "server", "cores", "clients", "per second", "p50 ms", "p99 ms", "CPU ms each", "calls")
+	t := b.report.Section("Certificate from a CSR over REST", "server", "cores", "clients", "per second", "p50 ms", "p99 ms", "CPU ms each")
 	for _, s := range signers {
 		for _, cores := range []machine.Cores{serverCore, bothCores} {
 			for _, l := range levels {
 				f := all.middle(signID(s, cores, l))
-				t.Row(s.name, fmt.Sprint(len(cores)), fmt.Sprint(l.clients), number(f.rate), number(f.p50), number(f.p99), number(f.cpu), s.how)
+				t.Row(s.name, fmt.Sprint(len(cores)), fmt.Sprint(l.clients), number(f.rate), number(f.p50), number(f.p99), number(f.cpu))
 			}
 		}
 	}
 	t.Note("P-256 keys, CSRs and issuing CAs; HTTPS with open connections. step-ca: /1.0/sign with a one-time token made before the clock; it stores the token's use and the certificate, synchronously. " +
 		"Chancery: POST /requests with wait and an API token; it stores request, intent, certificate and audit entries, synchronously.")
-	t.Note("step-ca answers with the certificate. Where our answer does not hold it, a second call fetches it and the pair counts as one; \"without fetching it\" is the first call alone.")
 	t.Note("The clients never took more than %s of a core, TLS included.", percent(all.busiest()))
 	last := levels[len(levels)-1]
-	ratio := func(s *signer, cores machine.Cores) float64 {
-		return all.middle(signID(s, cores, last)).rate / all.middle(signID(signers[2], cores, last)).rate
+	ratio := func(cores machine.Cores) float64 {
+		return all.middle(signID(signers[0], cores, last)).rate / all.middle(signID(signers[1], cores, last)).rate
 	}
-	b.report.Goal("REST signing, certificate in hand, 1 core, 32 clients: rate to step-ca's", ratio(inHand, serverCore), report.AtLeast, 1.5, "x")
-	b.report.Goal("REST signing, certificate in hand, both cores, 32 clients: rate to step-ca's", ratio(inHand, bothCores), report.AtLeast, 1.5, "x")
+	b.report.Goal("REST signing, 1 core, 32 clients: rate to step-ca's", ratio(serverCore), report.AtLeast, 1.5, "x")
+	b.report.Goal("REST signing, both cores, 32 clients: rate to step-ca's", ratio(bothCores), report.AtLeast, 1.5, "x")
 	return nil
 }
 
 func signID(s *signer, cores machine.Cores, l level) string {
-	return fmt.Sprintf("%s %s %s %d", s.name, s.how, cores, l.clients)
+	return fmt.Sprintf("%s %s %d", s.name, cores, l.clients)
 }
 
 func makeApplicants(n int) ([]*applicant, error) {
@@ -172,9 +171,7 @@ func (b *bench) sign(s *signer, cores func() (machine.Cores, error), all series,
 		if from > 0 {
 			all.add(signID(s, serverCores, l), f)
 		}
-		if first += l.calls; s.leaf == nil {
-			continue
-		}
+		first += l.calls
 		for i, answer := range kept {
 			if err := verifyLeaf(s.leaf, answer, applicants[i]); err != nil {
 				return fmt.Errorf("certificate of %s: %w", applicants[i].name, err)
@@ -205,7 +202,7 @@ func verifyLeaf(leaf func([]byte) ([]byte, error), answer []byte, a *applicant) 
 }
 
 func stepSigner(step *peer.StepCA, applicants []*applicant) *signer {
-	return &signer{name: "step-ca", how: "one", tls: step.TLS, start: step.Start,
+	return &signer{name: "step-ca", tls: step.TLS, start: step.Start,
 		ready: func(s *peer.Server) (func(*load.Conn, int) ([]byte, error), error) {
 			requests := make([][]byte, len(applicants))
 			for i, a := range applicants {
@@ -230,9 +227,8 @@ func stepSigner(step *peer.StepCA, applicants []*applicant) *signer {
 		}}
 }
 
-// signers sets our server up, and gives it twice: until the certificate is in
-// the client's hands, and until it is issued.
-func (o *ours) signers(ctx context.Context, applicants []*applicant) (inHand, signOnly *signer, err error) {
+// signer sets our server up.
+func (o *ours) signer(ctx context.Context, applicants []*applicant) (*signer, error) {
 	names := make([]string, len(applicants))
 	for i, a := range applicants {
 		names[i] = a.name
@@ -246,7 +242,7 @@ func (o *ours) signers(ctx context.Context, applicants []*applicant) (inHand, si
 		_, template, err = o.issuer(ctx, a, peer.P256, ra.SANSpec{Type: "dns", Value: "{DeviceUid}"})
 		return err
 	}); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ready := func(s *peer.Server) (func(*load.Conn, int) ([]byte, error), error) {
 		requests := make([][]byte, len(applicants))
@@ -265,34 +261,12 @@ func (o *ours) signers(ctx context.Context, applicants []*applicant) (inHand, si
 			return answer, err
 		}, nil
 	}
-	signOnly = &signer{name: "Chancery", how: "one, without fetching it", tls: o.tls, start: o.start, ready: ready}
-	inHand = &signer{name: "Chancery", how: "two", tls: o.tls, start: o.start, leaf: func(answer []byte) ([]byte, error) { return answer, nil },
-		ready: func(s *peer.Server) (func(*load.Conn, int) ([]byte, error), error) {
-			sign, err := ready(s)
-			return func(c *load.Conn, i int) ([]byte, error) {
-				answer, err := sign(c, i)
-				if err != nil {
-					return nil, err
-				}
-				id, err := certificateOf(answer)
-				if err != nil {
-					return nil, err
-				}
-				return expect(c, o.request(http.MethodGet, s.API, "/certificates/"+id+"/download?format=chain", nil), http.StatusOK)
-			}, err
-		}}
-	return inHand, signOnly, nil
-}
-
-// certificateOf finds the ID of the certificate in the answer to a request,
-// without reading all of it.
-func certificateOf(answer []byte) (string, error) {
-	_, rest, ok := bytes.Cut(answer, []byte(`"certificate_id":"`))
-	id, _, closed := bytes.Cut(rest, []byte(`"`))
-	if !ok || !closed {
-		return "", fmt.Errorf("the answer names no certificate: %.300s", answer)
+	leaf := func(answer []byte) ([]byte, error) {
+		var a struct{ Certificate string }
+		err := json.Unmarshal(answer, &a)
+		return []byte(a.Certificate), err
 	}
-	return string(id), nil
+	return &signer{name: "Chancery", tls: o.tls, start: o.start, ready: ready, leaf: leaf}, nil
 }
 
 // request writes a call of our API.

@@ -126,6 +126,11 @@ func TestRequest(t *testing.T) {
 		if done.State != "issued" || len(done.Fill) == 0 {
 			t.Errorf("approved: %+v", done)
 		}
+		if block, _ := pem.Decode([]byte(done.Certificate)); block == nil {
+			t.Errorf("no certificate in %+v", done)
+		} else if c, err := x509.ParseCertificate(block.Bytes); err != nil || !strings.Contains(done.Subject, c.Subject.CommonName) {
+			t.Errorf("%v, the certificate of %v for %s", err, c, done.Subject)
+		}
 		if block, _ := pem.Decode([]byte(done.CSR)); block == nil {
 			t.Errorf("no CSR in %+v", done)
 		} else if _, err := x509.ParseCertificateRequest(block.Bytes); err != nil {

@@ -91,7 +91,13 @@ func (s *Server) wholeRequest(ctx context.Context, actor ra.Actor, id ra.Request
 	if err != nil {
 		return nil, err
 	}
-	return &body[resource.Request]{resource.OfWholeRequest(r, votes, csr)}, nil
+	var issued *ra.Certificate
+	if r.CertificateID != "" {
+		if issued, err = s.Lifecycle.Certificate(ctx, actor, r.CertificateID); err != nil {
+			return nil, err
+		}
+	}
+	return &body[resource.Request]{resource.OfWholeRequest(r, votes, csr, issued)}, nil
 }
 
 func (s *Server) approveRequest(ctx context.Context, actor ra.Actor, in *posted[resource.Decision]) (*body[resource.Request], error) {

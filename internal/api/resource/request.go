@@ -29,6 +29,7 @@ type Request struct {
 	SubmittedAt      time.Time       `json:"submitted_at,omitzero"`
 	Fill             json.RawMessage `json:"fill,omitempty" doc:"What the certificate will say; only when one request is shown."`
 	CSR              string          `json:"csr,omitempty" doc:"PEM; only when one request is shown."`
+	Certificate      string          `json:"certificate,omitempty" doc:"PEM, what was issued; only when one request is shown."`
 	Approvals        []Approval      `json:"approvals,omitempty" doc:"Only when one request is shown."`
 	Obligation
 	Times
@@ -51,12 +52,15 @@ func OfRequest(r *ra.Request) Request {
 }
 
 // OfWholeRequest adds what only the page of one request shows. csr is DER, or
-// nil when nobody shall see it.
-func OfWholeRequest(r *ra.Request, votes []*ra.Approval, csr []byte) Request {
+// nil when nobody shall see it; issued is nil until there is a certificate.
+func OfWholeRequest(r *ra.Request, votes []*ra.Approval, csr []byte, issued *ra.Certificate) Request {
 	out := OfRequest(r)
 	out.Fill = r.Fill
 	if len(csr) > 0 {
 		out.CSR = PEM("CERTIFICATE REQUEST", csr)
+	}
+	if issued != nil {
+		out.Certificate = PEM("CERTIFICATE", issued.DER)
 	}
 	for _, v := range votes {
 		out.Approvals = append(out.Approvals, Approval{OfActor(v.By), v.Approve, v.Comment, v.At.UTC()})
