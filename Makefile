@@ -2,6 +2,9 @@
 # scripts/deps installs: PostgreSQL, a browser and real protocol clients.
 export CGO_ENABLED = 0
 
+# One set of compiled packages serves the tests, the program and what is shipped.
+export GOFLAGS += -trimpath
+
 FUZZTIME ?= 60s
 
 .PHONY: run build deps lint test fuzz package bench chaos
@@ -11,7 +14,7 @@ run: build
 	bin/chancery quickstart
 
 build:
-	go build -trimpath -ldflags '-s -w' -o bin/chancery ./cmd/chancery
+	go build -ldflags '-s -w' -o bin/chancery ./cmd/chancery
 
 # Installs what the tests need when run as root, else names what is missing.
 deps:
@@ -26,12 +29,12 @@ lint:
 	go vet ./...
 
 # The one command: everything, against real peers and never from the cache, then
-# a short fuzz of as many targets as fit into a minute and a half.
+# a short fuzz of as many targets as fit into a minute.
 test: deps lint
 	go test -count=1 -timeout 14m ./...
 	CGO_ENABLED=1 go vet -tags pkcs11 ./internal/keystore ./internal/ca/embedded
 	CGO_ENABLED=1 go test -count=1 -tags pkcs11 -run Token ./internal/keystore ./internal/ca/embedded
-	@scripts/fuzz 2s 90
+	@scripts/fuzz 2s 60
 
 # Kills the server ROUNDS times on each database, at every labelled step and at
 # random moments, and draws up the ledger: all but the kills must be 0.
@@ -52,5 +55,5 @@ package:
 # with nothing else to do and writes bench/RESULTS.md. CASE=scep,rest measures
 # only these, QUICK=1 shows that it works, PROFILES=folder keeps profiles.
 bench:
-	go build -trimpath -o bin/bench ./bench
+	go build -o bin/bench ./bench
 	bin/bench $(if $(QUICK),-quick) $(if $(CASE),-case $(CASE)) $(if $(PROFILES),-profiles $(PROFILES)) $(if $(QUICK)$(CASE)$(PROFILES),,-out bench/RESULTS.md)
