@@ -212,6 +212,33 @@ func (w *world) breakSeal(id ra.AuthorityID, broken bool) {
 
 // TestConfirmGivesUpAtTheEnd: an authority that never answers is not asked
 // about a certificate that has expired.
+// TestChangesCross: a hold is lifted while the authority is still being told of
+// it, so it hears of both in the wrong order. It is told once more.
+func TestChangesCross(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.t.Context()
+		c := w.issue(w.template(w.outer, onDevice()))
+		leaf := must(x509.ParseCertificate(c.DER))(w.t)
+		crossed := false
+		w.Step = func(label string) {
+			if label == lifecycle.StepRevokeTell && !crossed {
+				crossed = true
+				must(w.Revoke(ctx, w.owner, c.ID, ra.RemoveFromCRL, ""))(w.t)
+			}
+		}
+		must(w.Revoke(ctx, w.owner, c.ID, ra.CertificateHold, ""))(w.t)
+		got := w.certificate(c.ID)
+		if _, held := w.script.Revoked(leaf); !held || got.State != ra.Valid || got.Action != ra.ActionRevoke {
+			w.t.Fatalf("after both: held %v, %+v", held, got)
+		}
+		w.pass(10*time.Minute, time.Minute)
+		got = w.certificate(c.ID)
+		if _, held := w.script.Revoked(leaf); held || got.State != ra.Valid || got.Action == ra.ActionRevoke || got.Late(w.clock.Now()) {
+			w.t.Errorf("in the end: held %v, %+v", held, got)
+		}
+	})
+}
+
 func TestConfirmGivesUpAtTheEnd(t *testing.T) {
 	each(t, func(w *world) {
 		c := w.issue(w.template(w.outer, onDevice()))
