@@ -40,7 +40,7 @@ var picture = map[string][]string{
 	"internal/keyring":         {"internal/store", "internal/access", "internal/audit", "internal/job", "internal/seal"},
 	"internal/audit":           {"internal/store", "internal/access"},
 	"internal/inventory":       {"internal/store", "internal/access", "internal/audit", "internal/wire/..."},
-	"internal/signin":          {"internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
+	"internal/signin":          {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
 	"internal/authority":       {"internal/egress", "internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},
 	"internal/enroll": {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting",
 		"internal/authority", "internal/lookup", "internal/sceppolicy", "internal/job", "internal/wire/..."},

@@ -107,7 +107,7 @@ func (a *App) join(ctx context.Context) error {
 	a.Inventory = &inventory.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, OnUnenrol: unenrolled, OnDelete: deleted}
 	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
-	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer, PublicURL: a.Config.PublicURL}
 	a.Enroll.Handle()
 	a.Lifecycle.Handle()
 	return a.prepare(ctx)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chancery/internal/ra"
+	"chancery/internal/secret"
 	"chancery/internal/signin"
 	"chancery/internal/testpeer"
 )
@@ -27,12 +28,16 @@ func TestMetrics(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if _, err := s.Signin.SignIn(t.Context(), "nobody", secret.New("wrong password, long enough"), "192.0.2.1"); ra.KindOf(err) != ra.Denied && ra.KindOf(err) != ra.Unsigned {
+			t.Fatal(err)
+		}
 		_, _, page := fetch(t, "http://"+s.Config.MetricsListen+"/metrics", "")
 		for _, want := range []string{
 			`chancery_build_info{version="` + Version + `"} 1`,
 			`chancery_scep_messages_total{fail_info="",result="success",type="PKCSReq"} 1`,
 			`chancery_enrollments_total{door="scep",result="issued"} 1`,
 			`chancery_authority_calls_total{authority="` + s.ca.Name + `",result="ok"} 2`, // the SCEP RA and the device
+			`chancery_signins_total{method="password",result="refused"} 1`,
 			`chancery_certificates{authority="` + s.ca.Name + `",state="valid"} 1`,
 			`chancery_certificates_expiring{authority="` + s.ca.Name + `",within_days="7"} 0`,
 			`chancery_authority_up{authority="` + s.ca.Name + `"} 1`,

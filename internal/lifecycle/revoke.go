@@ -54,7 +54,7 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 		s.step(StepRevokeRow)
 		after := func(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
 			unsure = c.Action == ra.ActionRevoke // of an earlier change, whose call may still be on its way
-			return tellingIt(tx, c)
+			return telling(tx), nil
 		}
 		if here {
 			after = s.afterwards
@@ -99,11 +99,6 @@ func (s *Service) revocable(ctx context.Context, a *ra.Authority, c *ra.Certific
 		return false, ra.Errorf(ra.Invalid, "The authority %q knows no hold.", a.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
 	}
 	return here, nil
-}
-
-// tellingIt is the obligation of a certificate whose authority is told now.
-func tellingIt(tx *store.Tx, _ *ra.Certificate) (ra.Obligation, error) {
-	return telling(tx), nil
 }
 
 // revoke changes the row: state, time, reason, and what is to be done after it.
@@ -308,10 +303,10 @@ func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event str
 }
 
 // toldLater is the obligation of a certificate whose authority the sweep tells.
-func toldLater(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
-	o, err := tellingIt(tx, c)
+func toldLater(tx *store.Tx, _ *ra.Certificate) (ra.Obligation, error) {
+	o := telling(tx)
 	o.At = tx.Now
-	return o, err
+	return o, nil
 }
 
 // retry is the wait after the n-th failed attempt: a minute doubling up to six

@@ -45,7 +45,7 @@ var (
 	callWait    = describe{"chancery_authority_wait_seconds", "histogram", []string{"authority"}, "Time work waited for the rate and concurrency limits of an authority.", slow}
 	inFlight    = describe{"chancery_authority_inflight", "gauge", []string{"authority"}, "Calls to an authority that are open now, from this node.", nil}
 
-	revocations = describe{"chancery_revocations_total", "counter", []string{"authority", "reason"}, "Certificates revoked, put on hold or released, by reason.", nil}
+	revocations = describe{"chancery_revocations_total", "counter", []string{"authority", "reason"}, "Certificates revoked, put on hold or released one at a time, by reason. Those of a revocation of many, and of a device that left, are in the audit log.", nil}
 	crlSeconds  = describe{"chancery_crl_duration_seconds", "histogram", []string{"authority"}, "Time to gather, sign and store a CRL.", slow}
 	ocspAnswers = describe{"chancery_ocsp_responses_total", "counter", []string{"status"}, "OCSP answers by certificate status (good, revoked, unknown), or by error status.", nil}
 

@@ -39,12 +39,12 @@ func (s *Service) SignIn(ctx context.Context, name string, password secret.Text,
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		in = nil
 		if known == nil || !right {
-			return turnedAway(tx, known, remote, "password", "wrong name or password")
+			return s.turnedAway(tx, known, remote, "password", "wrong name or password")
 		}
 		// Somebody may have changed or disabled the administrator meanwhile.
 		a, err := tx.Admin(known.ID)
 		if ra.KindOf(err) == ra.NotFound || (err == nil && (a.Disabled || a.PasswordHash != stored)) {
-			return turnedAway(tx, known, remote, "password", "changed meanwhile")
+			return s.turnedAway(tx, known, remote, "password", "changed meanwhile")
 		}
 		if err != nil {
 			return err
@@ -56,7 +56,7 @@ func (s *Service) SignIn(ctx context.Context, name string, password secret.Text,
 			}
 		}
 		in = a
-		return entered(tx, a, remote, map[string]any{"method": "password"})
+		return s.entered(tx, a, remote, "password", nil)
 	})
 	if err != nil {
 		return nil, err

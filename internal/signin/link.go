@@ -82,10 +82,10 @@ func (s *Service) UseLink(ctx context.Context, text secret.Text, remote string) 
 			return err
 		}
 		if a.Disabled {
-			return turnedAway(tx, a, remote, "link", "the administrator is disabled")
+			return s.turnedAway(tx, a, remote, "link", "the administrator is disabled")
 		}
 		in = a
-		return entered(tx, a, remote, map[string]any{"method": "link"})
+		return s.entered(tx, a, remote, "link", nil)
 	})
 	if err != nil {
 		return nil, err

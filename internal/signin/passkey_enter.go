@@ -69,7 +69,7 @@ func (s *Service) FinishPasskey(ctx context.Context, state, response []byte, rem
 			return err
 		}
 		refused.Err = ra.Errorf(ra.Unsigned, "%s", why)
-		return turnedAway(tx, a, remote, "passkey", why)
+		return s.turnedAway(tx, a, remote, "passkey", why)
 	})
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (s *Service) passkey(tx *store.Tx, rp *webauthn.WebAuthn, a *ra.Admin, data
 			s.Log.Warn("a passkey's counter did not advance; there may be a copy of it", "administrator", a.Name, "passkey", p.Name)
 			return "the counter of the passkey " + p.Name + " did not advance", nil
 		}
-		return "", entered(tx, a, remote, map[string]any{"method": "passkey", "passkey": p.Name})
+		return "", s.entered(tx, a, remote, "passkey", p)
 	}
 	return "the passkey is not known", nil
 }

@@ -23,6 +23,7 @@ import (
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
+	"chancery/internal/observe"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -33,7 +34,8 @@ type Service struct {
 	DB        *store.DB
 	Now       func() time.Time
 	Log       *slog.Logger
-	PublicURL string // where browsers reach the console: passkeys and cookies depend on it
+	Observer  *observe.Observer // nil: nobody watches
+	PublicURL string            // where browsers reach the console: passkeys and cookies depend on it
 
 	cost     cost // of passwords; zero: the default
 	throttle throttle
@@ -174,14 +176,21 @@ func unsigned() *ra.Error {
 	return ra.Errorf(ra.Unsigned, "You are not signed in.").WithRemedy("Sign in, then try again.")
 }
 
-// entered records that somebody signed in, and how.
-func entered(tx *store.Tx, a *ra.Admin, remote string, how map[string]any) error {
+// entered records that somebody signed in, and how; key is nil when it was not
+// with a passkey.
+func (s *Service) entered(tx *store.Tx, a *ra.Admin, remote, method string, key *ra.Passkey) error {
+	how := map[string]any{"method": method}
+	if key != nil {
+		how["passkey"] = key.Name
+	}
+	s.Observer.SignIn(method, "ok")
 	return audit.Record(tx, audit.Entry{Code: audit.AdminSignedIn, Actor: adminActor(a, remote), Object: string(a.ID), Message: a.Name + " signed in.", Details: how})
 }
 
 // turnedAway records that somebody did not get in. a is nil when the name is
 // not known; what was typed is not recorded, it may be a password.
-func turnedAway(tx *store.Tx, a *ra.Admin, remote, method, why string) error {
+func (s *Service) turnedAway(tx *store.Tx, a *ra.Admin, remote, method, why string) error {
+	s.Observer.SignIn(method, "refused")
 	e := audit.Entry{Code: audit.AdminSignInRefused, Actor: ra.Actor{Kind: ra.ActorAdmin, Name: "unknown", Via: "console", Remote: remote}, Result: "refused",
 		Message: "A sign-in was refused.", Details: map[string]any{"method": method, "why": why}}
 	if a != nil {
