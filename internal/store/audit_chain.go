@@ -80,7 +80,7 @@ func (tx *Tx) VerifyAudit(progress func(entries int64)) (AuditReport, error) {
 	seen := int64(-1 << 63)
 	for {
 		var rows []*auditRow
-		err := tx.x.SelectContext(tx.ctx, &rows, fmt.Sprintf("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT %d", auditBatch), seen)
+		err := tx.x.SelectContext(tx.long(), &rows, fmt.Sprintf("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT %d", auditBatch), seen)
 		if err != nil {
 			return AuditReport{}, err
 		}

@@ -67,7 +67,7 @@ func TestRestartUnderWriters(t *testing.T) {
 	}
 	err := db.Read(t.Context(), func(tx *Tx) error {
 		var facts int64
-		err := tx.x.Get(&facts, "SELECT count(*) FROM facts WHERE name LIKE 'test.%'")
+		err := tx.x.GetContext(tx.ctx, &facts, "SELECT count(*) FROM facts WHERE name LIKE 'test.%'")
 		report, err2 := tx.VerifyAudit(nil)
 		if facts != made.Load() || report.Entries != made.Load() || report.Problem != "" {
 			t.Errorf("got %d facts, %d entries, %q; want %d of both and no problem", facts, report.Entries, report.Problem, made.Load())

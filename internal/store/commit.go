@@ -14,11 +14,16 @@ import (
 
 // What makes a change durable is a write to the disk, and that costs as much
 // for fifty changes as for one. So callers of Write that come at the same time
-// share a transaction: a batch. Each has a savepoint of its own, in its own
-// goroutine, one after the other; whoever fails is rolled back alone. The last
-// one commits for all, and nobody is told of success before. Meanwhile the next
-// ones gather. Nobody waits for company: a batch is committed as soon as no one
-// stands in line.
+// share a transaction: a batch. They run one after the other, each in its own
+// goroutine. The last one commits for all, and nobody is told of success before.
+// Meanwhile the next ones gather. Nobody waits for company: a batch is committed
+// as soon as no one stands in line.
+//
+// Few fail, so a batch is made without savepoints, which cost a copy of every
+// page that changes. Whoever fails as the first is alone with its transaction.
+// When another one does, the batch is spoilt: it is rolled back, all members run
+// again, and for a while the batches are careful: each member has a savepoint,
+// and whoever fails is rolled back alone.
 //
 // A lane is one batch after the other. SQLite has one, for it has one writer.
 // PostgreSQL has a few, so that a change that waits for a row does not hold up
@@ -29,7 +34,11 @@ const (
 	maxBatch     = 64                    // members of a batch
 	maxBatchTime = 20 * time.Millisecond // after which nobody joins any more
 	endTime      = time.Minute           // for what is done for all at the end
+	careAfter    = 64                    // batches with savepoints after one that was spoilt
 )
+
+// errSpoilt is why the members of a batch run again.
+var errSpoilt = errors.New("store: another member of the batch failed")
 
 // committer forms the batches.
 type committer struct {
@@ -40,6 +49,7 @@ type committer struct {
 	mu   sync.Mutex
 	idle []string // lanes without a batch
 	line []*member
+	care int // batches still to be made with savepoints
 }
 
 func newCommitter(db *DB) *committer {
@@ -59,6 +69,7 @@ type batch struct {
 	lane    string
 	conn    *sqlx.Conn
 	x       *sqlx.Tx
+	careful bool // each member has a savepoint
 	began   time.Time
 	members int   // that took part
 	good    int   // of them, those that did not fail
@@ -69,8 +80,17 @@ type batch struct {
 	err     error
 }
 
-// do runs f as a member of a batch, and gives f's error or that of the commit.
+// do runs f as a member of a batch, again where that is spoilt, and gives f's
+// error or that of the commit.
 func (c *committer) do(ctx context.Context, f func(*Tx) error) error {
+	for {
+		if err := c.try(ctx, f); err != errSpoilt {
+			return err
+		}
+	}
+}
+
+func (c *committer) try(ctx context.Context, f func(*Tx) error) error {
 	b, err := c.enter(ctx)
 	if err != nil {
 		return err
@@ -105,6 +125,7 @@ func (c *committer) enter(ctx context.Context) (*batch, error) {
 	}
 	err := ctx.Err()
 	if err == nil && b.x == nil {
+		b.careful = c.careful()
 		err = b.begin(ctx, c.db)
 	}
 	if err != nil {
@@ -112,6 +133,24 @@ func (c *committer) enter(ctx context.Context) (*batch, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// careful reports whether a batch that begins needs savepoints.
+func (c *committer) careful() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.care == 0 {
+		return false
+	}
+	c.care--
+	return true
+}
+
+// spoil rolls a batch back for all and makes the next ones careful.
+func (c *committer) spoil(b *batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.care, b.lost = careAfter, errSpoilt
 }
 
 // forget takes somebody out of the line; false when the turn was given already.
@@ -176,26 +215,37 @@ func (b *batch) begin(ctx context.Context, db *DB) error {
 	return nil
 }
 
-// take runs one member's function inside its savepoint and leaves the batch,
-// whatever way the function ends.
+// take runs one member's function and leaves the batch, whatever way the
+// function ends.
 func (c *committer) take(ctx context.Context, b *batch, f func(*Tx) error) (err error) {
 	b.members++
 	good := false
 	defer func() {
-		if good {
+		switch {
+		case good:
 			b.good++
-		} else {
+		case b.lost != nil:
+		case b.careful:
 			b.undo()
+		case b.members == 1: // nothing else was done, so the batch ends here
+			b.full = true
+			b.lost = b.asked(c.db)
+		default:
+			c.spoil(b)
+			err = errSpoilt
 		}
-		if err != nil && b.lost != nil {
+		if err != nil && b.lost != nil && b.lost != errSpoilt {
 			err = c.db.engine.gone(err)
 		}
 		c.leave(b)
 	}()
-	if b.lost = b.exec("SAVEPOINT member"); b.lost != nil {
-		return b.lost
+	if b.careful {
+		if b.lost = b.exec("SAVEPOINT member"); b.lost != nil {
+			return b.lost
+		}
 	}
-	tx := c.db.tx(c.db.engine.statements(ctx), b.x, true)
+	tx := c.db.tx(c.db.engine.statements(ctx), c.db.engine.session(b.conn, b.x), true)
+	tx.sql = b.x.Tx
 	if err := f(tx); err != nil {
 		b.full = c.db.engine.transient(err) // let go of what this one waits for
 		return err
@@ -203,8 +253,10 @@ func (c *committer) take(ctx context.Context, b *batch, f func(*Tx) error) (err 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if b.lost = b.exec("RELEASE SAVEPOINT member"); b.lost != nil {
-		return b.lost
+	if b.careful {
+		if b.lost = b.exec("RELEASE SAVEPOINT member"); b.lost != nil {
+			return b.lost
+		}
 	}
 	b.end.add(tx)
 	good = true
@@ -225,10 +277,24 @@ func (b *batch) exec(statement string) error {
 	return err
 }
 
+// asked finds out whether a database that can go away has, and gives why.
+func (b *batch) asked(db *DB) error {
+	if !db.engine.remote {
+		return nil
+	}
+	if err := b.exec("SELECT 1"); !answered(err) {
+		return err
+	}
+	return nil
+}
+
 // finish commits what the good members did and gives the error they all get.
 func (b *batch) finish(db *DB) error {
 	defer b.conn.Close()
 	defer b.x.Rollback() // does nothing after a commit
+	if b.lost == errSpoilt {
+		return errSpoilt
+	}
 	if b.lost != nil {
 		return db.engine.gone(fmt.Errorf("the transaction ended before its commit: %w", b.lost))
 	}
@@ -237,8 +303,8 @@ func (b *batch) finish(db *DB) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), endTime)
 	defer cancel()
-	if err := b.end.write(db.tx(ctx, b.x, true), b.lane); err != nil {
-		if lost := b.exec("SELECT 1"); lost != nil && !answered(err) {
+	if err := b.end.write(db.tx(db.engine.statements(ctx), db.engine.session(b.conn, b.x), true), b.lane); err != nil {
+		if b.asked(db) != nil && !answered(err) {
 			return db.engine.gone(err)
 		}
 		return err

@@ -89,8 +89,8 @@ func wantFacts(t *testing.T, db *DB, want ...int) {
 	t.Helper()
 	err := db.Read(t.Context(), func(tx *Tx) error {
 		var names, objects []string
-		err := errors.Join(tx.x.Select(&names, "SELECT name FROM facts WHERE name LIKE 'test.%' ORDER BY name"),
-			tx.x.Select(&objects, "SELECT object FROM audit WHERE object LIKE 'test.%' ORDER BY object"))
+		err := errors.Join(tx.x.SelectContext(tx.ctx, &names, "SELECT name FROM facts WHERE name LIKE 'test.%' ORDER BY name"),
+			tx.x.SelectContext(tx.ctx, &objects, "SELECT object FROM audit WHERE object LIKE 'test.%' ORDER BY object"))
 		var wanted []string
 		for _, i := range want {
 			wanted = append(wanted, fact(i))

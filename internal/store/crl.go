@@ -178,7 +178,7 @@ func (tx *Tx) RevokedBy(issuerHash, low, high string) ([]RevokedEntry, error) {
 	if low > "00" || high < "ff" {
 		q, args = q+" AND substr('00' || serial, length(serial) + 1, 2) BETWEEN $3 AND $4", append(args, low, high)
 	}
-	rows, err := tx.x.QueryContext(tx.ctx, q, args...)
+	rows, err := tx.x.QueryContext(tx.long(), q, args...)
 	if err != nil {
 		return nil, err
 	}

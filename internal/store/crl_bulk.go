@@ -9,6 +9,9 @@ import (
 // BulkID names a bulk revocation.
 type BulkID string
 
+// BulkPrefix begins every BulkID.
+const BulkPrefix = "blk"
+
 // Bulk is the revocation of everything that a filter found when it was ordered,
 // done bit by bit.
 type Bulk struct {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"chancery/internal/ra"
 )
 
@@ -26,7 +24,7 @@ func (db *DB) CertificateStatuses(ctx context.Context, serials []string) ([]Cert
 	return statuses(ctx, db.read, serials)
 }
 
-func statuses(ctx context.Context, from sqlx.QueryerContext, serials []string) ([]CertificateStatus, error) {
+func statuses(ctx context.Context, from session, serials []string) ([]CertificateStatus, error) {
 	if len(serials) == 0 {
 		return nil, nil
 	}

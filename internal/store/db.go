@@ -141,7 +141,8 @@ func (db *DB) Ping(ctx context.Context) error {
 type Tx struct {
 	Now time.Time // one instant for all rows of this transaction, in whole milliseconds
 	ctx context.Context
-	x   *sqlx.Tx
+	x   session
+	sql *sql.Tx // nil inside Read
 	e   engine
 	lck bool
 	db  *DB
@@ -156,9 +157,9 @@ type Tx struct {
 	reconfigured bool    // it changed the configuration itself
 }
 
-// SQL gives the underlying transaction, for the job library's InsertTx. Others
-// may share it: it is not to be committed or rolled back.
-func (tx *Tx) SQL() *sql.Tx { return tx.x.Tx }
+// SQL gives the underlying transaction of a Write, for the job library's
+// InsertTx. Others may share it: it is not to be committed or rolled back.
+func (tx *Tx) SQL() *sql.Tx { return tx.sql }
 
 // Write runs f in a transaction that is committed when f returns nil. On
 // PostgreSQL a serialization failure, a deadlock or a server that went away runs
@@ -195,17 +196,32 @@ func (db *DB) Read(ctx context.Context, f func(*Tx) error) error {
 }
 
 func (db *DB) view(ctx context.Context, f func(*Tx) error) error {
-	x, err := db.read.BeginTxx(ctx, db.engine.readOptions())
+	conn, x, err := db.look(ctx)
 	for wait := db.newBackoff(); db.engine.away(err) && wait.pause(ctx) == nil; {
-		x, err = db.read.BeginTxx(ctx, db.engine.readOptions())
+		conn, x, err = db.look(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer x.Rollback()
-	return f(db.tx(ctx, x, false)) // there is nothing to commit
+	defer conn.Close()
+	defer x.Rollback() // there is nothing to commit
+	return f(db.tx(db.engine.statements(ctx), db.engine.session(conn, x), false))
 }
 
-func (db *DB) tx(ctx context.Context, x *sqlx.Tx, write bool) *Tx {
+// look begins a view.
+func (db *DB) look(ctx context.Context) (*sqlx.Conn, *sqlx.Tx, error) {
+	conn, err := db.read.Connx(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	x, err := conn.BeginTxx(db.engine.statements(ctx), db.engine.readOptions())
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, x, nil
+}
+
+func (db *DB) tx(ctx context.Context, x session, write bool) *Tx {
 	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), ctx: ctx, x: x, e: db.engine, lck: write, db: db}
 }

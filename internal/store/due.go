@@ -138,7 +138,7 @@ type Demand struct {
 func (tx *Tx) DemandOf(authority ra.AuthorityID, action ra.Action, days int) ([]Demand, error) {
 	now := millis(tx.Now)
 	var out []Demand
-	err := tx.x.SelectContext(tx.ctx, &out, `SELECT due, ends, count(*) AS n FROM (
+	err := tx.x.SelectContext(tx.long(), &out, `SELECT due, ends, count(*) AS n FROM (
 			SELECT CASE WHEN next_action_at <= $1 THEN 0 ELSE (next_action_at - CAST($1 AS BIGINT)) / CAST($2 AS BIGINT) END AS due,
 				CASE WHEN not_after <= $1 THEN 0 ELSE (not_after - CAST($1 AS BIGINT)) / CAST($2 AS BIGINT) END AS ends
 			FROM certificates WHERE authority_id = $3 AND next_action = $4 AND next_action <> '' AND next_action_at < $5) AS waiting

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	"modernc.org/sqlite"
@@ -61,12 +63,12 @@ func engineFor(address string) (engine, error) {
 // the same kind of pool, on SQLite the writer has exactly one connection.
 func (e engine) open(address string) (write, read *sql.DB, err error) {
 	if e.name == postgresEngine.name {
-		if write, err = sql.Open("pgx", address); err != nil {
+		config, err := pgx.ParseConfig(address)
+		if err != nil {
 			return nil, nil, err
 		}
-		if read, err = sql.Open("pgx", address); err != nil {
-			return nil, nil, err
-		}
+		write = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(watched))
+		read = stdlib.OpenDB(*config, stdlib.OptionAfterConnect(watched))
 		for _, pool := range []*sql.DB{write, read} {
 			pool.SetMaxOpenConns(12)
 			pool.SetMaxIdleConns(12)
@@ -95,6 +97,17 @@ func (e engine) open(address string) (write, read *sql.DB, err error) {
 	return write, read, nil
 }
 
+// watched asks PostgreSQL to notice in the middle of a statement that nobody
+// waits for its answer any more, so that what its transaction has locked is free
+// again soon. A server that cannot (before 14, or not on Linux) goes on without.
+func watched(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SELECT set_config('client_connection_check_interval', '5s', false)")
+	if answered(err) {
+		return nil
+	}
+	return err
+}
+
 func sqliteDSN(path, txlock string, more ...string) string {
 	q := url.Values{}
 	q.Set("_txlock", txlock)
@@ -115,9 +128,29 @@ func (e engine) locker() lock.SessionLocker {
 	return l
 }
 
-// statements gives the context for the statements of a member of a batch. On
-// SQLite a statement that is interrupted takes the whole transaction with it,
-// so there the end of ctx is looked at between statements only.
+// session is what statements are given to.
+type session interface {
+	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+	GetContext(ctx context.Context, row any, q string, args ...any) error
+	SelectContext(ctx context.Context, rows any, q string, args ...any) error
+}
+
+// session gives what runs the statements of a transaction. On SQLite it is the
+// connection itself: the transaction would start a goroutine for every
+// statement, to end it with the transaction's context, which is never ended.
+func (e engine) session(conn *sqlx.Conn, x *sqlx.Tx) session {
+	if e.remote {
+		return x
+	}
+	return conn
+}
+
+// statements gives the context for the statements of a transaction. On SQLite
+// one that is interrupted takes all members of a batch with it, and watching
+// for the end of ctx costs more than most statements: there it is looked at
+// between statements only. See Tx.long for those that take long.
 func (e engine) statements(ctx context.Context) context.Context {
 	if e.remote {
 		return ctx
@@ -129,6 +162,15 @@ func (e engine) statements(ctx context.Context) context.Context {
 type uninterrupted struct{ context.Context }
 
 func (uninterrupted) Done() <-chan struct{} { return nil }
+
+// long gives the context for a statement that may read many rows: nobody goes
+// on reading for somebody who has gone away.
+func (tx *Tx) long() context.Context {
+	if quick, ok := tx.ctx.(uninterrupted); ok && !tx.lck {
+		return quick.Context
+	}
+	return tx.ctx
+}
 
 func (e engine) readOptions() *sql.TxOptions {
 	if e.name == postgresEngine.name {

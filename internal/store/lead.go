@@ -61,7 +61,7 @@ func (tx *Tx) ways(table string, w *where, o order) ([]*where, error) {
 		}
 		c := &w.conditions[i]
 		var n int
-		err := tx.x.GetContext(tx.ctx, &n, numbered("SELECT count(*) FROM (SELECT 1 FROM "+table+" WHERE "+c.text+" LIMIT ?)"), append(slices.Clone(c.args), l.few)...)
+		err := tx.x.GetContext(tx.long(), &n, numbered("SELECT count(*) FROM (SELECT 1 FROM "+table+" WHERE "+c.text+" LIMIT ?)"), append(slices.Clone(c.args), l.few)...)
 		if err != nil {
 			return nil, fit(err)
 		}

@@ -36,6 +36,12 @@ func (tx *Tx) UseLink(hash, purpose string) (subject string, err error) {
 	return subject, fit(err)
 }
 
+// DeleteLinks deletes the links for a purpose and subject, used or not, and
+// tells how many.
+func (tx *Tx) DeleteLinks(purpose, subject string) (int64, error) {
+	return tx.exec("DELETE FROM links WHERE purpose = $1 AND subject = $2", purpose, subject)
+}
+
 // SweepLinks deletes links that expired before an instant and tells how many.
 func (tx *Tx) SweepLinks(before time.Time) (int64, error) {
 	return tx.exec("DELETE FROM links WHERE expires_at < $1", millis(before))

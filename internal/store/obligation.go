@@ -85,6 +85,6 @@ func (tx *Tx) ExpiryCalendar(groups []ra.GroupID, days int) ([]ExpiryBucket, err
 	q, args := w.sql("SELECT authority_id, (not_after - CAST(? AS BIGINT)) / CAST(? AS BIGINT) AS day, next_action, count(*) AS n FROM certificates")
 	args = append([]any{now, day}, args...)
 	var out []ExpiryBucket
-	err := tx.x.SelectContext(tx.ctx, &out, q+" GROUP BY authority_id, day, next_action ORDER BY day, authority_id", args...)
+	err := tx.x.SelectContext(tx.long(), &out, q+" GROUP BY authority_id, day, next_action ORDER BY day, authority_id", args...)
 	return out, err
 }

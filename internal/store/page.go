@@ -286,7 +286,7 @@ func page[R any](tx *Tx, rows *[]*R, table string, w *where, p Page, s sorting) 
 		q, args = together(head, table, o.key(), ways, end)
 	}
 	q = numbered(q + end)
-	if *rows, err = scan[R](tx.x.QueryContext(tx.ctx, q, args...)); err != nil {
+	if *rows, err = scan[R](tx.x.QueryContext(tx.long(), q, args...)); err != nil {
 		return "", fit(err)
 	}
 	if len(*rows) <= p.limit() {
@@ -313,7 +313,7 @@ func (tx *Tx) take(rows any, table string, w *where, by string, limit int) error
 	if tx.lck {
 		q += tx.e.skip
 	}
-	return tx.x.SelectContext(tx.ctx, rows, q, args...)
+	return tx.x.SelectContext(tx.long(), rows, q, args...)
 }
 
 type cursorText struct {

@@ -177,6 +177,6 @@ func (tx *Tx) CountRequests(groups []ra.GroupID) ([]Count, error) {
 func (tx *Tx) counts(table, column string, w *where) ([]Count, error) {
 	var out []Count
 	q, args := w.sql("SELECT " + column + " AS k, count(*) AS n FROM " + table)
-	err := tx.x.SelectContext(tx.ctx, &out, q+" GROUP BY "+column+" ORDER BY "+column, args...)
+	err := tx.x.SelectContext(tx.long(), &out, q+" GROUP BY "+column+" ORDER BY "+column, args...)
 	return out, err
 }

@@ -248,7 +248,7 @@ func (tx *Tx) search(kind, text string) (keys []string, ok bool, err error) {
 	wanted := grams(text)
 	after := ""
 	for {
-		rows, err := scan[blockGrams](tx.x.QueryContext(tx.ctx, "SELECT id, grams FROM text_blocks WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3", kind, after, blocksRead))
+		rows, err := scan[blockGrams](tx.x.QueryContext(tx.long(), "SELECT id, grams FROM text_blocks WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3", kind, after, blocksRead))
 		if err != nil {
 			return nil, false, err
 		}

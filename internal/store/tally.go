@@ -129,7 +129,7 @@ func (tx *Tx) leaving(table, id string) error {
 func (tx *Tx) sumsOf(w *where) ([]Count, error) {
 	var out []Count
 	q, args := w.sql("SELECT item AS k, CAST(sum(n) AS BIGINT) AS n FROM tallies")
-	err := tx.x.SelectContext(tx.ctx, &out, q+" GROUP BY item HAVING sum(n) > 0 ORDER BY item", args...)
+	err := tx.x.SelectContext(tx.long(), &out, q+" GROUP BY item HAVING sum(n) > 0 ORDER BY item", args...)
 	return out, fit(err)
 }
 
