@@ -25,6 +25,9 @@ type filter struct {
 	pages int // of the largest size that are leafed through before it is measured
 }
 
+// longEnough is how long one question is asked.
+const longEnough = 4 * time.Second
+
 // found is how a filter fared.
 type found struct {
 	items    int
@@ -53,7 +56,7 @@ func (b *bench) inventory() error {
 		l, p := results[sqlite][f.name], results[postgres][f.name]
 		t.Row(f.name, fmt.Sprint(l.items), number(l.p50), number(l.p95), number(p.p50), number(p.p95))
 	}
-	t.Note("Over HTTPS with a token, one client, pages of 50, server and client on both cores; %d calls for each line, fewer where they would take more than ten seconds. The caller is an owner.", b.pick(40, 8))
+	t.Note("Over HTTPS with a token, one client, pages of 50, server and client on both cores; %d calls for each line, fewer where they would take more than %s. The caller is an owner.", b.pick(40, 8), longEnough)
 	t.Note("Besides the certificates: half as many devices, a fifth as many users, requests and audit entries. PostgreSQL runs as initdb sets it up, on the same machine.")
 	for _, g := range []struct {
 		engine string
@@ -100,7 +103,7 @@ func (b *bench) askAll(s *stock, filters []filter) (out map[string]found, err er
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
-		for i, began := 0, time.Now(); i < b.pick(40, 8) && time.Since(began) < 10*time.Second; i++ {
+		for i, began := 0, time.Now(); i < b.pick(40, 8) && time.Since(began) < longEnough; i++ {
 			request := s.request(http.MethodGet, server.API, f.ask(i)+cursor, nil)
 			start := time.Now()
 			answer, err := expect(c, request, http.StatusOK)
@@ -173,6 +176,7 @@ func (s *stock) filters(now time.Time) []filter {
 	const certs, devices, users, requests, audit, waiting = "/certificates", "/devices", "/users", "/requests", "/audit", "/obligations"
 	platforms := []string{"ios", "windows", "android", "linux"}
 	group := func(i int) string { return string(spread(w.Groups, i)) }
+	region := func(i int) string { return string(w.Groups[i*10%len(w.Groups)]) } // with the nine groups below it
 	authority := func(i int) string { return string(spread(w.Authorities, i)) }
 	name := func(i int) string { return fmt.Sprintf("ws-ber-%06d", i*7919%max(len(w.Devices), 1)/5*5) } // every fifth device is in BER
 	list := []filter{
@@ -185,10 +189,23 @@ func (s *stock) filters(now time.Time) []filter {
 		{name: "certificates that end within 30 days, valid", ask: same(certs, "state", "valid", "expires_after", day(0), "expires_before", day(30), "sort", "expires")},
 		{name: "certificates that end within 7 days", ask: same(certs, "expires_after", day(0), "expires_before", day(7), "sort", "expires")},
 		{name: "certificates that ended long ago", ask: same(certs, "expires_before", day(-200))},
+		{name: "certificates that end on one day", ask: func(i int) string { return q(certs, "expires_after", day(20+i), "expires_before", day(21+i)) }},
+		{name: "certificates that end within 90 days, oldest first", ask: same(certs, "expires_after", day(0), "expires_before", day(90), "sort", "created")},
+		{name: "certificates that end in two years or later, by subject", ask: same(certs, "expires_after", day(730), "sort", "subject")},
+		{name: "certificates by subject, last first", ask: same(certs, "sort", "-subject")},
+		{name: "certificates, oldest first", ask: same(certs, "sort", "created")},
+		{name: "certificates, valid or on hold, by end", ask: same(certs, "state", "valid,on_hold", "sort", "expires")},
+		{name: "certificates, revoked, by subject", ask: same(certs, "state", "revoked", "sort", "subject")},
+		{name: "certificates, expired, last end first", ask: same(certs, "state", "expired", "sort", "-expires")},
 		{name: "certificates of an authority", ask: func(i int) string { return q(certs, "authority_id", authority(i)) }},
 		{name: "certificates of an authority, valid, by end", ask: func(i int) string { return q(certs, "authority_id", authority(i), "state", "valid", "sort", "expires") }},
 		{name: "certificates of a template", ask: func(i int) string { return q(certs, "template_id", string(spread(w.Templates, i))) }},
 		{name: "certificates of a template, revoked", ask: func(i int) string { return q(certs, "template_id", string(spread(w.Templates, i)), "state", "revoked") }},
+		{name: "certificates of a template, by end", ask: func(i int) string { return q(certs, "template_id", string(spread(w.Templates, i)), "sort", "expires") }},
+		{name: "certificates of a template and authority that do not meet", ask: same(certs, "template_id", string(w.Templates[0]), "authority_id", "ca_none")},
+		{name: "certificates of a region", ask: func(i int) string { return q(certs, "group_id", region(i)) }},
+		{name: "certificates of a region, by subject", ask: func(i int) string { return q(certs, "group_id", region(i), "sort", "subject") }},
+		{name: "certificates of a region, superseded", ask: func(i int) string { return q(certs, "group_id", region(i), "state", "superseded") }},
 		{name: "certificates of a group", ask: func(i int) string { return q(certs, "group_id", group(i)) }},
 		{name: "certificates of a group, valid, by end", ask: func(i int) string { return q(certs, "group_id", group(i), "state", "valid", "sort", "expires") }},
 		{name: "certificates of a group, by subject", ask: func(i int) string { return q(certs, "group_id", group(i), "sort", "subject") }},
@@ -204,15 +221,26 @@ func (s *stock) filters(now time.Time) []filter {
 		{name: "certificates by text, nothing fits", ask: func(i int) string { return q(certs, "text", fmt.Sprintf("no such name %d", i)) }},
 		{name: "certificates by text in a group", ask: func(i int) string { return q(certs, "text", "ws-muc", "group_id", group(i)) }},
 		{name: "certificates by text, valid, by end", ask: same(certs, "text", "ws-par", "state", "valid", "sort", "expires")},
+		{name: "certificates by text, a fifth of all, by end", ask: same(certs, "text", "ws-ber", "sort", "expires")},
+		{name: "certificates by text, a fifth of all, by subject, last first", ask: same(certs, "text", "ws-ber", "sort", "-subject")},
+		{name: "certificates by text, two letters, nothing fits", ask: same(certs, "text", "zq")},
+		{name: "certificates by text, three digits", ask: func(i int) string { return q(certs, "text", fmt.Sprint(100+i*7%900)) }},
+		{name: "certificates by text, a serial", ask: func(i int) string { return q(certs, "text", fmt.Sprintf("7%031x", i)) }},
 		{name: "devices", ask: same(devices)},
 		{name: "devices of a group", ask: func(i int) string { return q(devices, "group_id", group(i)) }},
 		{name: "devices of a platform", ask: func(i int) string { return q(devices, "platform", spread(platforms, i)) }},
+		{name: "devices of a platform nobody has", ask: same(devices, "platform", "ipados")},
+		{name: "devices of a region and platform", ask: func(i int) string { return q(devices, "group_id", region(i), "platform", spread(platforms, i)) }},
+		{name: "devices, enrolled, newest first", ask: same(devices, "state", "enrolled", "sort", "-created")},
+		{name: "devices by text, a fifth of all, last first", ask: same(devices, "text", "ws-ber", "sort", "-name")},
 		{name: "devices of a user", ask: func(i int) string { return q(devices, "user_id", string(spread(w.Users, i))) }},
 		{name: "devices, blocked: none is", ask: same(devices, "state", "blocked")},
 		{name: "devices by name", ask: same(devices, "sort", "name")},
 		{name: "devices by text, one", ask: func(i int) string { return q(devices, "text", name(i)) }},
 		{name: "devices by text, nothing fits", ask: func(i int) string { return q(devices, "text", fmt.Sprintf("no such name %d", i)) }},
 		{name: "users", ask: same(users)},
+		{name: "users, newest first", ask: same(users, "sort", "-created")},
+		{name: "users of a region", ask: func(i int) string { return q(users, "group_id", region(i)) }},
 		{name: "users of a group", ask: func(i int) string { return q(users, "group_id", group(i)) }},
 		{name: "users by text", ask: same(users, "text", "chloé.adler")},
 		{name: "users by text, nothing fits", ask: same(users, "text", "no such name")},
@@ -220,21 +248,43 @@ func (s *stock) filters(now time.Time) []filter {
 		{name: "requests to be approved", ask: same(requests, "state", "awaiting_approval")},
 		{name: "requests under way", ask: same(requests, "state", "submitted,pending_at_ca,approved")},
 		{name: "requests of an authority, issued", ask: func(i int) string { return q(requests, "authority_id", authority(i), "state", "issued") }},
+		{name: "requests of an authority, denied: none is", ask: func(i int) string { return q(requests, "authority_id", authority(i), "state", "denied") }},
+		{name: "requests of a template", ask: func(i int) string { return q(requests, "template_id", string(spread(w.Templates, i))) }},
+		{name: "requests of a template nobody uses", ask: same(requests, "template_id", "tpl_none")},
+		{name: "requests of a group", ask: func(i int) string { return q(requests, "group_id", group(i)) }},
+		{name: "requests of a user", ask: func(i int) string { return q(requests, "user_id", string(spread(w.Users, i))) }},
+		{name: "requests by text, one device", ask: func(i int) string { return q(requests, "text", name(i)) }},
 		{name: "requests of a device", ask: func(i int) string { return q(requests, "device_id", string(spread(w.Devices, i))) }},
 		{name: "requests by text, nothing fits", ask: same(requests, "text", "no such name")},
 		{name: "what is due next", ask: same(waiting)},
 		{name: "what is late", ask: same(waiting, "late", "true")},
 		{name: "renewals due next", ask: same(waiting, "action", "renew")},
+		{name: "what is due at an authority", ask: func(i int) string { return q(waiting, "authority_id", authority(i)) }},
+		{name: "what is late at an authority", ask: func(i int) string { return q(waiting, "authority_id", authority(i), "late", "true") }},
+		{name: "renewals due next in a region", ask: func(i int) string { return q(waiting, "group_id", region(i), "action", "renew") }},
+		{name: "what is due in a region", ask: func(i int) string { return q(waiting, "group_id", region(i)) }},
 		{name: "what is due within a week at an authority", ask: func(i int) string { return q(waiting, "authority_id", authority(i), "due_before", day(7)) }},
 		{name: "what is due in a group", ask: func(i int) string { return q(waiting, "group_id", group(i)) }},
 		{name: "calendar of 90 days", ask: same("/calendar", "days", "90")},
+		{name: "calendar of a year", ask: same("/calendar", "days", "365")},
+		{name: "calendar of 90 days of a region", ask: func(i int) string { return q("/calendar", "days", "90", "group_id", region(i)) }},
+		{name: "calendar of a year of a region", ask: func(i int) string { return q("/calendar", "days", "365", "group_id", region(i)) }},
 		{name: "calendar of 90 days of a group", ask: func(i int) string { return q("/calendar", "days", "90", "group_id", group(i)) }},
 		{name: "status with its counts", ask: same("/status")},
 		{name: "audit, newest first", ask: same(audit)},
 		{name: "audit by code", ask: same(audit, "code", "certificate.")},
 		{name: "audit of a device", ask: func(i int) string { return q(audit, "object", string(spread(w.Devices, i))) }},
+		{name: "audit of a kind of codes there is none of", ask: same(audit, "code", "crl.")},
+		{name: "audit by an actor", ask: func(i int) string { return q(audit, "actor", string(spread(w.Devices, i))) }},
+		{name: "audit of a group", ask: func(i int) string { return q(audit, "group_id", group(i)) }},
 		{name: "audit of the last day", ask: same(audit, "since", day(-1))},
+		{name: "audit of a day half a year ago", ask: func(i int) string { return q(audit, "since", day(-180-i), "until", day(-179-i)) }},
+		{name: "audit of more than a year ago", ask: same(audit, "until", day(-390))},
+		{name: "audit by text, one device", ask: func(i int) string { return q(audit, "text", name(i)) }},
 		{name: "audit by text, nothing fits", ask: same(audit, "text", "no such words")},
+	}
+	for _, action := range []string{"approve", "issue", "fetch", "await", "expire", "retire", "revoke"} {
+		list = append(list, filter{name: "what waits: " + action, ask: same(waiting, "action", action)})
 	}
 	for _, state := range []string{"valid", "superseded", "on_hold", "revoked", "expired"} {
 		list = append(list, filter{name: "certificates, " + state, ask: same(certs, "state", state)})

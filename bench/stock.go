@@ -85,7 +85,8 @@ func (o *ours) fill(ctx context.Context, shape storebench.Shape) (*storebench.Wo
 	if address == "" {
 		address = "sqlite:" + o.file("chancery.db")
 	}
-	db, err := store.Open(ctx, address, nil)
+	shape.Clock = &storebench.Clock{}
+	db, err := store.Open(ctx, address, shape.Clock.Now)
 	if err != nil {
 		return nil, err
 	}

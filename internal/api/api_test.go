@@ -52,6 +52,7 @@ func newWorld(t *testing.T, database string) *world {
 	db, err := store.Open(ctx, database, nil)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
+	db.Rehearse()
 	key := filepath.Join(t.TempDir(), "master.key")
 	box, err := seal.Create(key)
 	must(t, err)

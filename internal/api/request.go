@@ -60,9 +60,16 @@ func (s *Server) createRequest(ctx context.Context, actor ra.Actor, in *requestI
 		// A key is the caller's own: nobody meets another's request through it.
 		ask.Key = fmt.Sprintf("api:%s:%s:%s", actor.Kind, actor.ID, in.Key)
 	}
-	r, err := s.Enroll.Submit(ctx, actor, ask)
+	r, issued, err := s.Enroll.Issue(ctx, actor, ask)
 	if err != nil {
 		return nil, err
+	}
+	if issued != nil { // all there is to say of it is at hand
+		csr, err := s.Enroll.PublicCSR(r)
+		if err != nil {
+			return nil, err
+		}
+		return &body[resource.Request]{resource.OfWholeRequest(r, nil, csr, issued)}, nil
 	}
 	if r.TemplateID != ask.Template || r.DeviceID != ask.Device || ask.User != "" && r.UserID != ask.User || r.Renews != ask.Renews {
 		return nil, ra.Errorf(ra.Conflict, "Another request was made with this Idempotency-Key.").WithField("Idempotency-Key").WithRemedy("Use a new key for a new request.")

@@ -55,14 +55,14 @@ func inventoryState(tx *store.Tx, _ *observe.State, byID map[ra.AuthorityID]*obs
 		}
 	}
 	days := slices.Max(observe.ExpiringDays)
-	ending, err := tx.ExpiryCalendar(nil, days)
+	ending, err := tx.ExpiryCalendar(nil, days+1) // today and so many whole days
 	if err != nil {
 		return err
 	}
 	for _, e := range ending {
 		a := byID[ra.AuthorityID(e.AuthorityID)]
 		for _, within := range observe.ExpiringDays {
-			if a != nil && e.Day < int64(within) {
+			if a != nil && e.Day <= int64(within) {
 				a.Expiring[within] += e.N
 			}
 		}

@@ -66,6 +66,7 @@ func each(t *testing.T, test func(w *world)) {
 		w.clock.ms.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
 		db := must(store.Open(t.Context(), address, w.clock.Now))(t)
 		t.Cleanup(func() { db.Close() })
+		db.Rehearse()
 		w.script = must(scripted.New(w.clock.Now))(t)
 		w.Service = &authority.Service{DB: db, Box: must(seal.Create(filepath.Join(t.TempDir(), "master.key")))(t), Now: w.clock.Now, PublicURL: "http://pki.example.test",
 			Kinds: []ca.Kind{embedded.Kind(), w.script.Kind(), w.script.BareKind()}, Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}

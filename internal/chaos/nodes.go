@@ -61,7 +61,7 @@ func RunNodes(ctx context.Context, database Database, seed uint64) (*Report, err
 		{"kill each", func() error {
 			return w.each(func(n *node) error {
 				n.kill()
-				w.page.jump(3 * time.Minute)
+				w.jump(3 * time.Minute)
 				return w.restart(n)
 			})
 		}},
@@ -118,7 +118,7 @@ func (w *World) outage(database Database, end func()) error {
 	end()
 	time.Sleep(w.dice.span(200*time.Millisecond, time.Second)) // the length of the outage
 	database.Start()
-	w.page.jump(3 * time.Minute)
+	w.jump(3 * time.Minute)
 	if err := w.work(4); err != nil {
 		return err
 	}
@@ -142,6 +142,7 @@ func (w *World) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, token, _ := strings.Cut(link.Link, "?t=")
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return err
@@ -165,7 +166,7 @@ func (w *World) session(ctx context.Context) error {
 		return response.StatusCode, string(b), err
 	}
 	enter := func(n *node, jar http.CookieJar) (int, error) {
-		code, _, err := visit(n, jar, http.MethodPost, "/sign-in/link", url.Values{"t": {link.Link}})
+		code, _, err := visit(n, jar, http.MethodPost, "/sign-in/link", url.Values{"t": {token}})
 		return code, err
 	}
 	if code, err := enter(w.nodes[1], jar); err != nil || code != http.StatusSeeOther {

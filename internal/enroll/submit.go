@@ -38,15 +38,22 @@ type Ask struct {
 // a key that was used for something else, or by somebody whose requests the
 // actor may not make, is a Conflict.
 func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Request, error) {
+	r, _, err := s.Issue(ctx, actor, ask)
+	return r, err
+}
+
+// Issue is Submit, and gives the certificate when this very call had it issued.
+func (s *Service) Issue(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Request, *ra.Certificate, error) {
 	if ask.Key != "" {
 		if r, err := s.known(ctx, actor, ask); err != nil || r != nil {
-			return r, err
+			return r, nil, err
 		}
 	}
 	if ask.Read == nil && len(ask.CSR) > 0 { // outside of the view: it takes a while
 		csr, err := readCSR(ask.CSR)
 		if err != nil {
-			return s.orKnown(ctx, actor, ask, err)
+			r, err := s.orKnown(ctx, actor, ask, err)
+			return r, nil, err
 		}
 		ask.Read = csr
 	}
@@ -56,9 +63,11 @@ func (s *Service) Submit(ctx context.Context, actor ra.Actor, ask Ask) (*ra.Requ
 		return nil
 	})
 	if err != nil {
-		return s.orKnown(ctx, actor, ask, err)
+		r, err := s.orKnown(ctx, actor, ask, err)
+		return r, nil, err
 	}
-	return s.SubmitPrepared(ctx, p)
+	r, err := s.SubmitPrepared(ctx, p)
+	return r, p.issued, err
 }
 
 // SubmitPrepared is the second half of Submit: it writes the intent, acts on it,

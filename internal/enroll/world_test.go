@@ -126,6 +126,7 @@ func (w *world) start() *node {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { db.Close() })
+	db.Rehearse()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	n := &node{db: db}
 	if n.queue, err = job.Open(w.t.Context(), db, job.Options{Log: log}); err != nil {

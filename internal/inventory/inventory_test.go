@@ -41,6 +41,7 @@ func each(t *testing.T, test func(w *world)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
+		db.Rehearse()
 		w := &world{Service: &inventory.Service{DB: db, Now: c.Now, Log: slog.New(slog.DiscardHandler)}, t: t, clock: c,
 			owner: ra.Actor{Kind: ra.ActorAdmin, ID: "adm_owner", Name: "owner", Grants: []ra.Grant{{Role: ra.RoleOwner}}}}
 		w.acme = w.group("", "Acme")

@@ -39,6 +39,7 @@ func each(t *testing.T, test func(*testing.T, *world)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
+		db.Rehearse()
 		w := &world{t: t, address: address, db: db, dir: t.TempDir()}
 		w.file = filepath.Join(w.dir, "first.key")
 		if _, err := seal.Create(w.file); err != nil {

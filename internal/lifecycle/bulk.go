@@ -77,7 +77,7 @@ func (s *Service) RevokeAll(ctx context.Context, actor ra.Actor, f store.Certifi
 	if len(comment) > 512 {
 		return nil, ra.Errorf(ra.Invalid, "The comment is longer than 512 characters.").WithField("comment").WithRemedy("Shorten it.")
 	}
-	b := &store.Bulk{ID: ra.NewID[store.BulkID]("blk", s.Now()), By: actor, Reason: reason, Comment: comment}
+	b := &store.Bulk{ID: ra.NewID[store.BulkID](store.BulkPrefix, s.Now()), By: actor, Reason: reason, Comment: comment}
 	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
 		if b.Filter, b.Total, err = planBulk(tx, actor, f); err != nil {
 			return err
@@ -117,6 +117,9 @@ func (s *Service) Bulk(ctx context.Context, actor ra.Actor, id store.BulkID) (b 
 	return b, err
 }
 
+// bulksShown is how many bulk revocations a list shows.
+const bulksShown = 200
+
 // Bulks lists the newest bulk revocations the actor may see.
 func (s *Service) Bulks(ctx context.Context, actor ra.Actor) (list []*store.Bulk, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
@@ -124,11 +127,34 @@ func (s *Service) Bulks(ctx context.Context, actor ra.Actor) (list []*store.Bulk
 		if err != nil {
 			return err
 		}
-		list, _, err = tx.Bulks(store.Page{Limit: 200})
-		list = slices.DeleteFunc(list, func(b *store.Bulk) bool { return !shown(b) })
-		return err
+		list = nil
+		return eachBulk(tx, func(b *store.Bulk) (more bool, err error) {
+			if shown(b) {
+				list = append(list, b)
+			}
+			return len(list) < bulksShown, nil
+		})
 	})
 	return list, err
+}
+
+// eachBulk goes through the bulk revocations, the newest first.
+func eachBulk(tx *store.Tx, f func(*store.Bulk) (more bool, err error)) error {
+	page := store.Page{Limit: bulksShown}
+	for {
+		list, next, err := tx.Bulks(page)
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			if more, err := f(b); err != nil || !more {
+				return err
+			}
+		}
+		if page.After = next; next == "" {
+			return nil
+		}
+	}
 }
 
 func showsBulks(tx *store.Tx, actor ra.Actor) (func(*store.Bulk) bool, error) {
@@ -153,18 +179,12 @@ func (s *Service) WorkBulk(ctx context.Context, j BulkJob) error {
 // one have been given up.
 func (s *Service) resumeBulks(ctx context.Context) error {
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		list, _, err := tx.Bulks(store.Page{Limit: 200})
-		if err != nil {
-			return err
-		}
-		for _, b := range list {
-			if b.EndedAt.IsZero() {
-				if err := job.Put(tx, s.Queue, BulkJob{b.ID}, job.PutOptions{Unique: string(b.ID)}); err != nil {
-					return err
-				}
+		return eachBulk(tx, func(b *store.Bulk) (bool, error) {
+			if !b.EndedAt.IsZero() {
+				return true, nil
 			}
-		}
-		return nil
+			return true, job.Put(tx, s.Queue, BulkJob{b.ID}, job.PutOptions{Unique: string(b.ID)})
+		})
 	})
 }
 

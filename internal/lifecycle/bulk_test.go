@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func TestBulk(t *testing.T) {
 		parts := 0
 		dead.Step = func(label string) {
 			if label == lifecycle.StepRevokeRow {
-				if parts++; parts == 2 {
+				if parts++; parts == 4 { // each part is rehearsed
 					panic("killed")
 				}
 			}
@@ -139,6 +140,20 @@ func TestBulkRights(t *testing.T) {
 		}
 		if list := must(w.Bulks(ctx, local))(w.t); len(list) != 1 || list[0].ID != b.ID {
 			w.t.Errorf("who ordered it sees %d", len(list))
+		}
+		err = w.DB.Write(ctx, func(tx *store.Tx) error { // those of others are in front of it
+			for i := range 201 {
+				if err := tx.CreateBulk(&store.Bulk{ID: store.BulkID(fmt.Sprintf("blk_z%03d", i)), By: w.owner}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if list := must(w.Bulks(ctx, local))(w.t); err != nil || len(list) != 1 || list[0].ID != b.ID {
+			w.t.Errorf("behind 201 of others: who ordered it sees %d, %v", len(list), err)
+		}
+		if list := must(w.Bulks(ctx, w.owner))(w.t); len(list) != 200 {
+			w.t.Errorf("the owner sees %d of 202", len(list))
 		}
 		if err := w.WorkBulk(context.Background(), lifecycle.BulkJob{Bulk: b.ID}); err != nil {
 			w.t.Fatal(err)

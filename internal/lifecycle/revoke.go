@@ -52,6 +52,7 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 	changed, unsure := false, false
 	err = s.DB.Write(ctx, func(tx *store.Tx) (err error) {
 		s.step(StepRevokeRow)
+		unsure = false // this function may run again
 		after := func(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
 			unsure = c.Action == ra.ActionRevoke // of an earlier change, whose call may still be on its way
 			return telling(tx), nil
@@ -167,31 +168,30 @@ func (s *Service) confirm(ctx context.Context, c *ra.Certificate, unsure bool) (
 		callErr = s.tell(ctx, c)
 		s.step(StepRevokeConfirm)
 	}
+	told := c.State
 	err := s.DB.Write(ctx, func(tx *store.Tx) error {
 		fresh, err := tx.Certificate(c.ID)
 		if err != nil {
 			return err
 		}
-		told := c.State
 		c = fresh
-		if c.State != told && c.State != ra.Expired {
-			c.Obligation = telling(tx)
-			return tx.UpdateCertificateState(c)
-		}
-		if c.Action != ra.ActionRevoke {
+		switch {
+		case c.State == ra.Expired && c.Action != ra.ActionRevoke:
 			return nil
-		}
-		if callErr != nil {
+		case c.State != told && c.State != ra.Expired:
+			c.Obligation = telling(tx)
+		case callErr != nil && c.Action == ra.ActionRevoke:
 			e := ra.AsError(callErr)
 			c.Attempts, c.LastError = c.Attempts+1, strings.TrimSpace(e.Message+" "+e.Remedy)
 			c.At = tx.Now.Add(retry(c.Attempts))
-			return tx.UpdateCertificateState(c)
-		}
-		if c.Obligation, err = s.afterwards(tx, c); err != nil {
-			return err
-		}
-		if unsure {
+		case unsure:
 			c.Obligation = telling(tx)
+		case c.Action != ra.ActionRevoke:
+			return nil
+		default:
+			if c.Obligation, err = s.afterwards(tx, c); err != nil {
+				return err
+			}
 		}
 		return tx.UpdateCertificateState(c)
 	})

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"crypto/x509"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -235,6 +236,61 @@ func TestChangesCross(t *testing.T) {
 		got = w.certificate(c.ID)
 		if _, held := w.script.Revoked(leaf); held || got.State != ra.Valid || got.Action == ra.ActionRevoke || got.Late(w.clock.Now()) {
 			w.t.Errorf("in the end: held %v, %+v", held, got)
+		}
+	})
+}
+
+// A hold whose process died arrives last, after it was lifted, and the one who
+// lifted it first thinks that all is well: who lifted it again does not.
+func TestChangesCrossTwice(t *testing.T) {
+	each(t, func(w *world) {
+		ctx := w.t.Context()
+		c := w.issue(w.template(w.outer, onDevice()))
+		leaf := must(x509.ParseCertificate(c.DER))(w.t)
+		must(w.Revoke(ctx, w.owner, c.ID, ra.CertificateHold, ""))(w.t)
+		dying, again := w.start(), w.start()
+		called, arrive, lifted, confirm := make(chan bool), make(chan bool), make(chan bool), make(chan bool)
+		dying.Step = func(label string) {
+			switch label {
+			case lifecycle.StepRevokeTell:
+				close(called)
+				<-arrive
+			case lifecycle.StepRevokeConfirm:
+				runtime.Goexit()
+			}
+		}
+		again.Step = func(label string) {
+			if label == lifecycle.StepRevokeConfirm {
+				close(lifted)
+				<-confirm
+			}
+		}
+		var both sync.WaitGroup
+		w.Step = func(label string) {
+			if label == lifecycle.StepRevokeConfirm {
+				both.Go(func() { dying.Revoke(ctx, w.owner, c.ID, ra.CertificateHold, "") })
+				<-called
+				both.Go(func() {
+					if _, err := again.Revoke(ctx, w.owner, c.ID, ra.RemoveFromCRL, ""); err != nil {
+						w.t.Error(err)
+					}
+				})
+				<-lifted
+			}
+		}
+		must(w.Revoke(ctx, w.owner, c.ID, ra.RemoveFromCRL, ""))(w.t)
+		w.Step = nil
+		close(confirm)
+		close(arrive)
+		both.Wait()
+		got := w.certificate(c.ID)
+		if _, held := w.script.Revoked(leaf); !held || got.State != ra.Valid {
+			w.t.Fatalf("when the hold has arrived: held %v, %s", held, got.State)
+		}
+		w.pass(10*time.Minute, time.Minute)
+		got = w.certificate(c.ID)
+		if _, held := w.script.Revoked(leaf); held || got.State != ra.Valid || got.Action == ra.ActionRevoke || got.Late(w.clock.Now()) {
+			w.t.Errorf("in the end: held %v, %s, %+v", held, got.State, got.Obligation)
 		}
 	})
 }

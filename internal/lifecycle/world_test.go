@@ -142,6 +142,7 @@ func (w *world) start() *node {
 	w.t.Helper()
 	db := must(store.Open(w.t.Context(), w.address, w.clock.Now))(w.t)
 	w.t.Cleanup(func() { db.Close() })
+	db.Rehearse()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	n := &node{db: db, queue: must(job.Open(w.t.Context(), db, job.Options{Log: log}))(w.t)}
 	n.authorities = &authority.Service{DB: db, Box: w.box, Kinds: w.kinds, Now: w.clock.Now, Log: log, PublicURL: "http://pki.example.test"}

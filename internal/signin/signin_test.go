@@ -49,6 +49,7 @@ func each(t *testing.T, test func(w *world)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
+		db.Rehearse()
 		w := &world{t: t, clock: c, log: &bytes.Buffer{}, a: &ra.Group{ID: "og_a", Name: "A"}, b: &ra.Group{ID: "og_b", Name: "B"}}
 		w.Service = &Service{DB: db, Now: c.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)), PublicURL: "http://localhost:8080", cost: cheap}
 		w.owner = ra.Actor{Kind: ra.ActorLocal, Name: "local", Grants: []ra.Grant{{Role: ra.RoleOwner}}}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -73,9 +74,14 @@ func (tx *Tx) appendAudit(entries []*ra.AuditEntry) error {
 	if err != nil {
 		return err
 	}
-	first := head.Seq
 	for _, e := range entries {
 		e.Seq, e.PrevHash = head.Seq+1, head.Hash
+		if hour := millis(e.At) / hour; hour != head.Hour {
+			if _, err := tx.exec("INSERT INTO audit_hours (seq, hour) VALUES ($1, $2)", e.Seq, hour); err != nil {
+				return err
+			}
+			head.Hour = hour
+		}
 		row := toAudit(e)
 		row.Hash = row.digest()
 		if err := tx.insert("audit", &row); errors.Is(err, &ra.Error{Kind: ra.Conflict}) {
@@ -85,10 +91,7 @@ func (tx *Tx) appendAudit(entries []*ra.AuditEntry) error {
 			return err
 		}
 		e.Hash = row.Hash
-		head = auditHead{Seq: row.Seq, Hash: row.Hash, Count: head.Count + 1}
-	}
-	if err := tx.foldAudit(first, head.Seq); err != nil {
-		return err
+		head.Seq, head.Hash, head.Count = row.Seq, row.Hash, head.Count+1
 	}
 	return tx.PutFact(auditHeadFact, text(head))
 }
@@ -110,24 +113,62 @@ type AuditFilter struct {
 func (tx *Tx) Audit(f AuditFilter) ([]*ra.AuditEntry, string, error) {
 	w := &where{}
 	within(w, "group_id", f.Groups)
-	if exact := strings.Contains(strings.TrimSuffix(f.Code, "."), "."); exact {
-		w.equal("code", f.Code)
-	} else if f.Code != "" {
-		w.add("code LIKE ?"+escape, starting(f.Code))
+	if err := errors.Join(tx.auditCode(w, f.Code), tx.auditSpan(w, f.Since, f.Until)); err != nil {
+		return nil, "", err
 	}
 	if f.Object != "" {
-		w.add("(object = ? OR related = ?)", f.Object, f.Object)
+		w.conditions = append(w.conditions, condition{text: "(object = ? OR related = ? AND related <> '')", args: []any{f.Object, f.Object}, column: "object"})
 	}
 	w.equal("actor_id", f.Actor)
-	if !f.Since.IsZero() {
-		w.add("at >= ?", millis(f.Since))
-	}
-	if !f.Until.IsZero() {
-		w.add("at < ?", millis(f.Until))
-	}
 	w.contains(f.Text, "search")
-	if err := tx.narrow(w, "audit", f.Text); err != nil {
+	if err := tx.narrow(w, f.Page, "audit", f.Text); err != nil {
 		return nil, "", err
 	}
 	return find[ra.AuditEntry, auditRow](tx, "audit", w, f.Page, sorting{"": {"seq", true}})
+}
+
+// auditCode asks for a code, or for all that begin with it: there are a hundred
+// codes, and it skips from one to the next in the index.
+func (tx *Tx) auditCode(w *where, code string) error {
+	if exact := strings.Contains(strings.TrimSuffix(code, "."), "."); exact || code == "" {
+		w.equal("code", code)
+		return nil
+	}
+	found := []string{}
+	for last := ""; ; {
+		var next []string
+		if err := tx.x.SelectContext(tx.ctx, &next, "SELECT code FROM audit WHERE code > $1 ORDER BY code LIMIT 1", last); err != nil {
+			return err
+		}
+		if len(next) == 0 {
+			w.in("code", found)
+			return nil
+		}
+		if last = next[0]; strings.HasPrefix(last, code) {
+			found = append(found, last)
+		}
+	}
+}
+
+// auditSpan asks for a time from one instant to before another; a zero one is no
+// limit. The hours that entries are of tell which stretch of the log it is.
+func (tx *Tx) auditSpan(w *where, since, until time.Time) error {
+	if since.IsZero() && until.IsZero() {
+		return nil
+	}
+	low, high := int64(0), int64(math.MaxInt64)
+	if !since.IsZero() {
+		low = max(millis(since), 0)
+		w.add("at >= ?", low)
+	}
+	if !until.IsZero() {
+		high = millis(until) - 1
+		w.add("at <= ?", high)
+	}
+	var first, last int64
+	err := tx.x.QueryRowContext(tx.ctx, `SELECT first, coalesce((SELECT min(seq) FROM audit_hours WHERE seq > last), $3) FROM (
+			SELECT coalesce(min(seq), 1) AS first, coalesce(max(seq), 0) AS last FROM audit_hours WHERE hour BETWEEN $1 AND $2) AS hours`,
+		low/hour, high/hour, int64(math.MaxInt64)).Scan(&first, &last)
+	w.span("seq", first, last-1)
+	return err
 }

@@ -16,6 +16,7 @@ type auditHead struct {
 	Seq   int64  `json:"seq"`
 	Hash  string `json:"hash"`
 	Count int64  `json:"count"`
+	Hour  int64  `json:"hour,omitempty"` // of the last entry, in hours since 1970
 }
 
 // auditHeadFact is the fact that keeps the head.
@@ -76,7 +77,7 @@ func (tx *Tx) VerifyAudit(progress func(entries int64)) (AuditReport, error) {
 			report.Broken, report.Problem = seq, fmt.Sprintf(problem, args...)
 		}
 	}
-	last := auditHead{}
+	last := auditHead{Hour: head.Hour}
 	seen := int64(-1 << 63)
 	for {
 		var rows []*auditRow
@@ -93,7 +94,7 @@ func (tx *Tx) VerifyAudit(progress func(entries int64)) (AuditReport, error) {
 			case r.PrevHash != last.Hash:
 				broken(r.Seq, "Entry %d does not follow the entry before it.", r.Seq)
 			}
-			last = auditHead{r.Seq, r.Hash, last.Count + 1}
+			last.Seq, last.Hash, last.Count = r.Seq, r.Hash, last.Count+1
 			seen = r.Seq
 		}
 		report.Entries, report.Head = last.Count, last.Hash

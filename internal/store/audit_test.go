@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -206,5 +207,41 @@ func TestAuditVerifiedInBatches(t *testing.T) {
 			return err
 		})
 		same(t, "progress", told, []int64{1000, 2000, 2500})
+	})
+}
+
+// A time is found in the audit log wherever it stands, also after the clock went
+// back.
+func TestAuditSpan(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		start := c.Now().Truncate(time.Hour)
+		var at []time.Time
+		for _, minutes := range []int{0, 30, 59, 60, 61, 200, 100, 101, 300, 299, 600, 5000} {
+			c.Advance(start.Add(time.Duration(minutes) * time.Minute).Sub(c.Now()))
+			at = append(at, c.Now())
+			write(t, db, func(tx *store.Tx) error {
+				return tx.Append(&ra.AuditEntry{Code: "test", Actor: ra.System("test"), Message: fmt.Sprint(minutes)})
+			})
+		}
+		for _, since := range append(at, time.Time{}, start.Add(time.Minute), start.AddDate(1, 0, 0), start.AddDate(-1, 0, 0)) {
+			for _, until := range append(at, time.Time{}, start.Add(time.Minute), start.AddDate(1, 0, 0), start.AddDate(-1, 0, 0)) {
+				var want, got []int64
+				for i, one := range at {
+					if !one.Before(since) && (until.IsZero() || one.Before(until)) {
+						want = append(want, int64(i+1))
+					}
+				}
+				read(t, db, func(tx *store.Tx) error {
+					list, _, err := tx.Audit(store.AuditFilter{Since: since, Until: until, Page: store.Page{Sort: "-"}})
+					for _, e := range list {
+						got = append(got, e.Seq)
+					}
+					return err
+				})
+				if !slices.Equal(got, want) {
+					t.Errorf("from %s to %s: got %v, want %v", since, until, got, want)
+				}
+			}
+		}
 	})
 }

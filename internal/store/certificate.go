@@ -123,28 +123,32 @@ type CertificateFilter struct {
 	Page
 }
 
-func (f CertificateFilter) where() *where {
+func (f CertificateFilter) where(tx *Tx) (*where, error) {
 	w := &where{}
-	within(w, "group_id", f.Groups)
+	if err := tx.scope(w, f.Groups); err != nil {
+		return nil, err
+	}
 	among(w, "state", f.States)
-	w.equal("authority_id", string(f.Authority))
-	w.equal("template_id", string(f.Template))
-	w.equal("device_id", string(f.Device))
-	w.equal("user_id", string(f.User))
+	if err := tx.place(w, "certificates", f.Authority, f.Template); err != nil {
+		return nil, err
+	}
+	w.owner("device_id", string(f.Device))
+	w.owner("user_id", string(f.User))
 	w.equal("spki_hash", f.SPKIHash)
 	w.equal("serial", f.Serial)
 	w.between("not_after", f.ExpiresAfter, f.ExpiresBefore)
+	if len(f.States) == 0 && (strings.TrimPrefix(f.Sort, "-") == "expires" || w.on("not_after") != nil) {
+		among(w, "state", ra.CertificateStates) // the index by end is one by state
+		w.on("state").implied = true
+	}
 	if !f.OwnToo {
-		w.add("purpose = ''")
+		w.conditions = append(w.conditions, condition{text: "purpose = ''", column: "purpose"})
 	}
-	if text := ra.Fold(f.Text); text != "" {
-		w.add("(subject_folded LIKE ?"+escape+" OR serial = ? OR fingerprint = ?)", like(text), text, text)
-	}
-	return w
+	return w, f.narrow(tx, w)
 }
 
-// narrow looks up which certificates may hold the text, or have it as serial or
-// fingerprint.
+// narrow asks for those that hold the text, or have it as serial or fingerprint,
+// and looks up which may.
 func (f CertificateFilter) narrow(tx *Tx, w *where) error {
 	text := ra.Fold(f.Text)
 	if text == "" {
@@ -155,7 +159,12 @@ func (f CertificateFilter) narrow(tx *Tx, w *where) error {
 	if err != nil {
 		return fit(err)
 	}
-	return tx.narrow(w, "certificates", text, named...)
+	if len(named) > 0 {
+		w.add("(subject_folded LIKE ?"+escape+" OR serial = ? OR fingerprint = ?)", like(text), text, text)
+	} else {
+		w.contains(text, "subject_folded") // which the index by subject answers alone
+	}
+	return tx.narrow(w, f.Page, "certificates", text, named...)
 }
 
 var certificateSorting = sorting{"": {"id", true}, "created": {"id", false}, "expires": {"not_after", false}, "subject": {"subject_folded", false}}
@@ -163,40 +172,48 @@ var certificateSorting = sorting{"": {"id", true}, "created": {"id", false}, "ex
 // FindCertificates lists certificates, newest first unless Page.Sort says
 // "created", "expires" or "subject".
 func (tx *Tx) FindCertificates(f CertificateFilter) ([]*ra.Certificate, string, error) {
-	w := f.where()
-	if err := f.narrow(tx, w); err != nil {
+	w, err := f.where(tx)
+	if err != nil {
 		return nil, "", err
 	}
 	return find[ra.Certificate, certificateRow](tx, "certificates", w, f.Page, certificateSorting)
 }
 
 // CountCertificates counts what a filter finds by state. By group, state and
-// authority that is a look at kept sums; every other filter has to find the
-// certificates first.
+// authority, or by template and state, that is a look at kept sums; every other
+// filter has to find the certificates first.
 func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
-	if !f.summed() {
-		w := f.where()
-		if err := f.narrow(tx, w); err != nil {
+	w := &where{}
+	switch {
+	case f.otherwise():
+		w, err := f.where(tx)
+		if err != nil {
 			return nil, err
 		}
 		return tx.counts("certificates", "state", w)
-	}
-	w := &where{}
-	if f.OwnToo {
+	case f.Template != "":
+		w.equal("kind", byTemplate)
+		w.equal("group_id", string(f.Template))
+	case f.OwnToo:
 		w.in("kind", []string{"certificates", ownCertificates})
-	} else {
+	default:
 		w.equal("kind", "certificates")
 	}
-	within(w, "group_id", f.Groups)
+	if f.Template == "" {
+		if err := tx.scope(w, f.Groups); err != nil {
+			return nil, err
+		}
+	}
 	w.equal("authority_id", string(f.Authority))
 	among(w, "item", f.States)
 	return tx.sumsOf(w)
 }
 
-// summed reports whether the filter asks for nothing but what is summed up.
-func (f CertificateFilter) summed() bool {
-	return f.Template == "" && f.Device == "" && f.User == "" && f.SPKIHash == "" && f.Serial == "" &&
-		f.ExpiresBefore.IsZero() && f.ExpiresAfter.IsZero() && ra.Fold(f.Text) == ""
+// otherwise reports whether the filter asks for something that is not summed
+// up.
+func (f CertificateFilter) otherwise() bool {
+	return f.Device != "" || f.User != "" || f.SPKIHash != "" || f.Serial != "" || !f.ExpiresBefore.IsZero() || !f.ExpiresAfter.IsZero() || ra.Fold(f.Text) != "" ||
+		f.Template != "" && (f.OwnToo || f.Groups != nil || f.Authority != "")
 }
 
 // OwnCertificates gives the server's own certificates of an authority for a
@@ -214,6 +231,6 @@ func (tx *Tx) OwnCertificates(authority ra.AuthorityID, purpose ra.Purpose) ([]*
 // CountOwn counts the server's own certificates of an authority for a purpose,
 // ended ones included.
 func (tx *Tx) CountOwn(authority ra.AuthorityID, purpose ra.Purpose) (n int, err error) {
-	err = tx.x.GetContext(tx.ctx, &n, "SELECT count(*) FROM certificates WHERE authority_id = $1 AND purpose = $2", string(authority), string(purpose))
+	err = tx.x.GetContext(tx.ctx, &n, "SELECT count(*) FROM certificates WHERE authority_id = $1 AND purpose = $2 AND purpose <> ''", string(authority), string(purpose))
 	return n, err
 }

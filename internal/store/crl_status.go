@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"chancery/internal/ra"
@@ -37,9 +38,11 @@ func statuses(ctx context.Context, from session, serials []string) ([]Certificat
 	for i := range asked {
 		asked[i] = serials[min(i, len(serials)-1)]
 	}
-	w := &where{}
-	w.in("serial", asked)
-	q, args := w.sql("SELECT issuer_hash, serial, state, revoked_at, reason FROM certificates")
+	args := make([]any, n)
+	for i, serial := range asked {
+		args[i] = serial
+	}
+	q := numbered("SELECT issuer_hash, serial, state, revoked_at, reason FROM certificates WHERE serial IN (?" + strings.Repeat(", ?", n-1) + ")")
 	rows, err := from.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, fit(err)

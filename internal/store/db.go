@@ -8,8 +8,8 @@
 // transaction: PostgreSQL refuses every statement after it.
 //
 // Those who write at the same time share a transaction and its commit, see
-// commit.go; each is rolled back alone when its function fails, and each is
-// told of success only when everything is on the disk.
+// commit.go; when the function of one fails nothing of it is kept and the others
+// do not notice, and each is told of success only when everything is on the disk.
 //
 // On SQLite there is one writer and many readers. On PostgreSQL a row that is
 // loaded inside Write is locked until the end, so that nobody changes it in
@@ -47,7 +47,6 @@ type DB struct {
 	commit   *committer
 	commits  atomic.Int64  // transactions that were committed or tried to
 	patience time.Duration // with a database that went away
-	unfolded atomic.Int64  // texts that were stored since blocks were made of them
 	config   atomic.Pointer[configMemory]
 }
 
@@ -142,30 +141,31 @@ type Tx struct {
 	Now time.Time // one instant for all rows of this transaction, in whole milliseconds
 	ctx context.Context
 	x   session
-	sql *sql.Tx // nil inside Read
+	sql *sql.Tx
 	e   engine
 	lck bool
 	db  *DB
 
-	audit      []*ra.AuditEntry    // appended when the transaction commits
-	tally      tally               // what was counted
-	texts      map[string]string   // of rows that were loaded or stored, by ID
-	unsearched []newText           // texts to be found from now on
-	sums       map[string]tallyKey // where rows that were loaded are counted, by ID
+	audit      []*ra.AuditEntry     // appended when the transaction commits
+	tally      tally                // what was counted
+	texts      map[string]string    // of rows that were loaded or stored, by ID
+	unsearched []newText            // texts to be found from now on
+	sums       map[string]tallyPart // where rows that were loaded are counted, by ID
 
 	config       *Config // as this transaction sees it; nil until somebody asks
 	reconfigured bool    // it changed the configuration itself
 }
 
-// SQL gives the underlying transaction of a Write, for the job library's
-// InsertTx. Others may share it: it is not to be committed or rolled back.
+// SQL gives the underlying transaction, for the job library's InsertTx. Others
+// may share it: it is not to be committed or rolled back.
 func (tx *Tx) SQL() *sql.Tx { return tx.sql }
 
 // Write runs f in a transaction that is committed when f returns nil. On
 // PostgreSQL a serialization failure, a deadlock or a server that went away runs
-// f again, and so does, on both engines, a change that lost against another; f
-// must have no effect outside the transaction. f may run in one transaction
-// with others that come at the same time; it sees what those before it did. When
+// f again, and so does, on both engines, a change that lost against another and
+// the failure of somebody who shares the transaction; f must have no effect
+// outside the transaction. f may run in one transaction with others that come at
+// the same time; it sees what those before it did. When
 // ctx ends before f's turn, f does not run; when it ends while f runs, nothing
 // of f is kept.
 func (db *DB) Write(ctx context.Context, f func(*Tx) error) error {
@@ -205,7 +205,7 @@ func (db *DB) view(ctx context.Context, f func(*Tx) error) error {
 	}
 	defer conn.Close()
 	defer x.Rollback() // there is nothing to commit
-	return f(db.tx(db.engine.statements(ctx), db.engine.session(conn, x), false))
+	return f(db.tx(ctx, conn, x, false))
 }
 
 // look begins a view.
@@ -222,6 +222,6 @@ func (db *DB) look(ctx context.Context) (*sqlx.Conn, *sqlx.Tx, error) {
 	return conn, x, nil
 }
 
-func (db *DB) tx(ctx context.Context, x session, write bool) *Tx {
-	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), ctx: ctx, x: x, e: db.engine, lck: write, db: db}
+func (db *DB) tx(ctx context.Context, conn *sqlx.Conn, x *sqlx.Tx, write bool) *Tx {
+	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), ctx: db.engine.statements(ctx), x: db.engine.session(conn, x), sql: x.Tx, e: db.engine, lck: write, db: db}
 }

@@ -110,12 +110,14 @@ type DeviceFilter struct {
 // FindDevices lists devices by name, or as Page.Sort says: "name" or "created".
 func (tx *Tx) FindDevices(f DeviceFilter) ([]*ra.Device, string, error) {
 	w := &where{}
-	within(w, "group_id", f.Groups)
+	if err := tx.scope(w, f.Groups); err != nil {
+		return nil, "", err
+	}
 	w.equal("platform", string(f.Platform))
 	w.equal("state", string(f.State))
-	w.equal("user_id", string(f.User))
+	w.owner("user_id", string(f.User))
 	w.contains(f.Text, "search")
-	if err := tx.narrow(w, "devices", f.Text); err != nil {
+	if err := tx.narrow(w, f.Page, "devices", f.Text); err != nil {
 		return nil, "", err
 	}
 	return find[ra.Device, deviceRow](tx, "devices", w, f.Page, byName)

@@ -69,9 +69,8 @@ func (tx *Tx) templatesDoing(authority ra.AuthorityID, action ra.Action) (list [
 // OverdueCertificates gives certificates whose deadline has passed and whom
 // nobody was told of, locked for this transaction where the engine can.
 func (tx *Tx) OverdueCertificates(limit int) ([]*ra.Certificate, error) {
-	w := overdue(tx.Now)
 	var rows []*certificateRow
-	if err := tx.take(&rows, "certificates", w, "deadline_at, id", limit); err != nil {
+	if err := tx.take(&rows, "certificates", overdue(tx.Now), "deadline_at, escalated_at, id", limit); err != nil {
 		return nil, err
 	}
 	return nouns[ra.Certificate](rows)
@@ -90,13 +89,22 @@ func overdue(now time.Time) *where {
 // and whom nobody was told of, locked for this transaction where the engine
 // can.
 func (tx *Tx) OverdueRequests(authority ra.AuthorityID, limit int) ([]*ra.Request, error) {
-	w := overdue(tx.Now)
-	w.add("authority_id = ?", string(authority))
-	var rows []*requestRow
-	if err := tx.take(&rows, "requests", w, "next_action_at, id", limit); err != nil {
-		return nil, err
+	var late []*ra.Request
+	for _, line := range []Line{NewLine, RenewalLine} {
+		w := overdue(tx.Now)
+		w.add("authority_id = ?", string(authority))
+		w.add(string(line))
+		var rows []*requestRow
+		if err := tx.take(&rows, "requests", w, "next_action_at, id", limit-len(late)); err != nil {
+			return nil, err
+		}
+		list, err := nouns[ra.Request](rows)
+		if err != nil {
+			return nil, err
+		}
+		late = append(late, list...)
 	}
-	return nouns[ra.Request](rows)
+	return late, nil
 }
 
 // Line is where a request waits: new enrolments and renewals have one each.
@@ -138,10 +146,11 @@ type Demand struct {
 func (tx *Tx) DemandOf(authority ra.AuthorityID, action ra.Action, days int) ([]Demand, error) {
 	now := millis(tx.Now)
 	var out []Demand
+	// The sum keeps SQLite from the index that has no end in it.
 	err := tx.x.SelectContext(tx.long(), &out, `SELECT due, ends, count(*) AS n FROM (
 			SELECT CASE WHEN next_action_at <= $1 THEN 0 ELSE (next_action_at - CAST($1 AS BIGINT)) / CAST($2 AS BIGINT) END AS due,
 				CASE WHEN not_after <= $1 THEN 0 ELSE (not_after - CAST($1 AS BIGINT)) / CAST($2 AS BIGINT) END AS ends
-			FROM certificates WHERE authority_id = $3 AND next_action = $4 AND next_action <> '' AND next_action_at < $5) AS waiting
+			FROM certificates WHERE authority_id = $3 AND next_action = $4 AND next_action <> '' AND next_action_at + 0 < $5) AS waiting
 		GROUP BY due, ends ORDER BY due, ends`, now, int64(24*time.Hour/time.Millisecond), string(authority), string(action), now+int64(days)*int64(24*time.Hour/time.Millisecond))
 	return out, err
 }

@@ -178,7 +178,7 @@ func (tx *Tx) Ancestors(id ra.GroupID) ([]*ra.Group, error) {
 	}
 	w := &where{}
 	w.in("id", strings.Split(strings.Trim(g.Path, "/"), "/"))
-	q, args := w.sql("SELECT * FROM groups")
+	q, args := tx.statement(w, "SELECT * FROM groups")
 	var rows []*groupRow
 	if err := tx.x.SelectContext(tx.ctx, &rows, q, args...); err != nil {
 		return nil, err

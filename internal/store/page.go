@@ -76,15 +76,21 @@ func (s sorting) pick(name string) (order, error) {
 // where gathers conditions; "?" stands for an argument and becomes $n.
 type where struct {
 	conditions []condition
-	lead       string // the one column whose index may be used; see lead.go
-	order      string // the column of the list's order
-	led        bool   // lead and order have been chosen
+	lead       []string // the columns whose index may be used; see lead.go
+	order      string   // the column of the list's order
+	led        bool     // SQLite is kept from other indexes than those of lead and order
+	alone      bool     // the rows behind the lead are few
+	before     []string // columns to sort by before that of the list, in which all rows are the same
 }
 
 type condition struct {
-	text   string
-	args   []any
-	column string // what an index may lead to the rows by; empty: nothing
+	text    string
+	args    []any
+	column  string // what an index may lead to the rows by; empty: nothing
+	values  []any  // that are asked for, where args are not they
+	cursor  bool   // it is where a page begins
+	guard   bool   // it tells the engine which rows an index has
+	implied bool   // nobody asked for it; it only lets an index be used
 }
 
 func (w *where) add(text string, args ...any) {
@@ -93,8 +99,25 @@ func (w *where) add(text string, args ...any) {
 
 func (w *where) equal(column, value string) {
 	if value != "" {
-		w.conditions = append(w.conditions, condition{column + " = ?", []any{value}, column})
+		w.conditions = append(w.conditions, condition{text: column + " = ?", args: []any{value}, column: column})
 	}
+}
+
+// owner is equal for a column whose index leaves out rows that have nothing in
+// it.
+func (w *where) owner(column, value string) {
+	if w.equal(column, value); value != "" {
+		w.conditions = append(w.conditions, condition{text: column + " <> ''", guard: true})
+	}
+}
+
+// on gives what is asked of a column, or nil.
+func (w *where) on(column string) *condition {
+	i := slices.IndexFunc(w.conditions, func(c condition) bool { return c.column == column })
+	if i < 0 {
+		return nil
+	}
+	return &w.conditions[i]
 }
 
 // between asks for a time from one instant to before another; a zero one is no
@@ -110,7 +133,12 @@ func (w *where) between(column string, from, to time.Time) {
 	if !to.IsZero() {
 		high = millis(to) - 1
 	}
-	w.conditions = append(w.conditions, condition{column + " BETWEEN ? AND ?", []any{low, high}, column})
+	w.span(column, low, high)
+}
+
+// span asks for a number in a range, its ends included.
+func (w *where) span(column string, low, high int64) {
+	w.conditions = append(w.conditions, condition{text: column + " BETWEEN ? AND ?", args: []any{low, high}, column: column})
 }
 
 // contains asks that a text occurs in one of the columns, which hold folded
@@ -142,10 +170,10 @@ func starting(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`, "\x00", "").Replace(s) + "%"
 }
 
-// sql completes a statement with the conditions and numbers its arguments.
-func (w *where) sql(head string) (string, []any) {
+// statement completes a statement with the conditions.
+func (tx *Tx) statement(w *where, head string) (string, []any) {
 	text, args := w.text(head)
-	return numbered(text), args
+	return tx.marked(text), args
 }
 
 // text completes a statement and leaves each "?" as it is.
@@ -157,13 +185,23 @@ func (w *where) text(head string) (string, []any) {
 		} else {
 			head += " AND "
 		}
-		if w.led && c.column != "" && c.column != w.lead && c.column != w.order {
+		if w.led && c.column != "" && c.column != w.order && !slices.Contains(w.lead, c.column) {
 			head += "+" // keeps SQLite from using an index
 		}
 		head += c.text
 		args = append(args, c.args...)
 	}
 	return head, args
+}
+
+// marked gives a text the marks of arguments that the engine takes: numbers for
+// PostgreSQL. SQLite's driver takes a number for a name, which it looks up among
+// all arguments each time.
+func (tx *Tx) marked(text string) string {
+	if tx.e.remote {
+		return numbered(strings.ReplaceAll(text, sqliteList, postgresList))
+	}
+	return text
 }
 
 // numbered turns each "?" into $1, $2 and so on.
@@ -197,13 +235,38 @@ func among[T ~string](w *where, column string, values []T) {
 	}
 }
 
-// any is in for values of every type.
+// someValues is up to how many values have an argument each; more are one list.
+const someValues = 16
+
+// any is in for values of every type, which are texts or numbers.
 func (w *where) any(column string, values []any) {
-	if len(values) == 0 {
+	switch {
+	case len(values) == 0:
 		w.add("1 = 0")
-		return
+	case len(values) <= someValues:
+		w.conditions = append(w.conditions, condition{text: column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", args: values, column: column})
+	default:
+		value := "value"
+		if _, number := values[0].(int64); number {
+			value = "CAST(value AS BIGINT)"
+		}
+		w.conditions = append(w.conditions, condition{text: column + " IN (SELECT " + value + " FROM " + sqliteList + ")", args: []any{text(values)}, column: column, values: values})
 	}
-	w.conditions = append(w.conditions, condition{column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", values, column})
+}
+
+// A list of values as one argument, which is JSON: many arguments take long to
+// hand over, and PostgreSQL compares a row with each of them.
+const (
+	sqliteList   = "json_each(?)"
+	postgresList = "json_array_elements_text(CAST(? AS JSON)) AS value"
+)
+
+// all gives the values that a condition asks for.
+func (c *condition) all() []any {
+	if c.values != nil {
+		return c.values
+	}
+	return c.args
 }
 
 func (w *where) in(column string, values []string) {
@@ -243,54 +306,104 @@ func find[N any, R any, P interface {
 
 // page selects one page of rows. The last row's id and its value in the column
 // the list is sorted by are the cursor of the next page.
-func page[R any](tx *Tx, rows *[]*R, table string, w *where, p Page, s sorting) (string, error) {
+func page[R any](tx *Tx, rows *[]*R, table string, w *where, p Page, s sorting) (next string, err error) {
 	o, err := s.pick(p.Sort)
 	if err != nil {
 		return "", err
 	}
-	var zero R
-	if p.After != "" {
-		id, value, err := cursor(p.After, p.Sort)
+	if err := after[R](w, p, o); err != nil {
+		return "", err
+	}
+	if *rows, err = first[R](tx, table, table, leadsOf[table], w, o, p.limit()+1); err != nil {
+		return "", err
+	}
+	return rest(rows, p, o), nil
+}
+
+// first selects the first rows in an order from a table, or something that
+// gives its rows.
+func first[R any](tx *Tx, table, from string, by leads, w *where, o order, limit int) ([]*R, error) {
+	w.led, w.order = by != nil && !tx.e.remote, o.column
+	ways, sure, err := tx.choose(table, by, w, o, 1)
+	if err != nil {
+		return nil, err
+	}
+	if !sure {
+		begin, err := tx.beginning(table, w, o)
 		if err != nil {
-			return "", err
+			return nil, fit(err)
 		}
-		if fmt.Sprintf("%T", value) != fmt.Sprintf("%T", field(&zero, o.column)) {
-			return "", badCursor(nil)
+		if begin == nil {
+			return sorted[R](tx, from, table, w, nil, o, limit)
 		}
-		op := ">"
-		if o.desc {
-			op = "<"
+		if rows, err := sorted[R](tx, from, table, begin, nil, o, limit); err != nil || len(rows) == limit {
+			return rows, err
 		}
-		if o.unique() {
-			w.add(o.column+" "+op+" ?", value)
-		} else {
-			w.add(fmt.Sprintf("(%s, id) %s (?, ?)", o.column, op), value, id)
+		if ways == nil {
+			if ways, _, err = tx.choose(table, by, w, o, patient); err != nil {
+				return nil, err
+			}
 		}
 	}
+	return sorted[R](tx, from, table, w, ways, o, limit)
+}
+
+// after asks for what follows the page's cursor, in an order.
+func after[R any](w *where, p Page, o order) error {
+	if p.After == "" {
+		return nil
+	}
+	id, value, err := cursor(p.After, p.Sort)
+	if err != nil {
+		return err
+	}
+	var zero R
+	if fmt.Sprintf("%T", value) != fmt.Sprintf("%T", field(&zero, o.column)) {
+		return badCursor(nil)
+	}
+	op := ">"
+	if o.desc {
+		op = "<"
+	}
+	c := condition{text: o.column + " " + op + " ?", args: []any{value}, cursor: true}
+	if !o.unique() {
+		c.text, c.args = fmt.Sprintf("(%s, id) %s (?, ?)", o.column, op), []any{value, id}
+	}
+	w.conditions = append(w.conditions, c)
+	return nil
+}
+
+// end sorts rows, by some columns before that of the order, and takes the first
+// of them.
+func (o order) end(limit int, before ...string) string {
 	dir := " ASC"
 	if o.desc {
 		dir = " DESC"
 	}
-	end := " ORDER BY " + o.column + dir
+	columns := append(before[:len(before):len(before)], o.column)
 	if !o.unique() {
-		end += ", id" + dir
+		columns = append(columns, "id")
 	}
-	end += fmt.Sprintf(" LIMIT %d", p.limit()+1)
-	ways, err := tx.ways(table, w, o)
-	if err != nil {
-		return "", err
-	}
-	head := "SELECT " + shapeOf(&zero).list + " FROM " + table
+	return " ORDER BY " + strings.Join(columns, dir+", ") + dir + fmt.Sprintf(" LIMIT %d", limit)
+}
+
+// sorted selects the first rows by w, or by the ways that are the same.
+func sorted[R any](tx *Tx, from, table string, w *where, ways []*where, o order, limit int) ([]*R, error) {
+	var zero R
+	head := "SELECT " + shapeOf(&zero).list + " FROM " + from
 	q, args := w.text(head)
 	if ways != nil {
-		q, args = together(head, table, o.key(), ways, end)
+		q, args = together(head, table, ways, o, limit)
 	}
-	q = numbered(q + end)
-	if *rows, err = scan[R](tx.x.QueryContext(tx.long(), q, args...)); err != nil {
-		return "", fit(err)
-	}
+	q += o.end(limit)
+	rows, err := scan[R](tx.x.QueryContext(tx.long(), tx.marked(q), args...))
+	return rows, fit(err)
+}
+
+// rest cuts a page to its length and gives the cursor of what follows.
+func rest[R any](rows *[]*R, p Page, o order) string {
 	if len(*rows) <= p.limit() {
-		return "", nil
+		return ""
 	}
 	*rows = (*rows)[:p.limit()]
 	last := (*rows)[p.limit()-1]
@@ -298,7 +411,7 @@ func page[R any](tx *Tx, rows *[]*R, table string, w *where, p Page, s sorting) 
 	if !o.unique() {
 		c.ID = field(last, "id").(string)
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(text(c))), nil
+	return base64.RawURLEncoding.EncodeToString([]byte(text(c)))
 }
 
 // field gives the value of a row's column.
@@ -308,7 +421,7 @@ func field(row any, column string) any {
 
 // take selects rows that this transaction will work on.
 func (tx *Tx) take(rows any, table string, w *where, by string, limit int) error {
-	q, args := w.sql("SELECT * FROM " + table)
+	q, args := tx.statement(w, "SELECT * FROM "+table)
 	q += fmt.Sprintf(" ORDER BY %s LIMIT %d", by, limit)
 	if tx.lck {
 		q += tx.e.skip

@@ -129,7 +129,7 @@ type RequestFilter struct {
 	Template  ra.TemplateID
 	Device    ra.DeviceID
 	User      ra.UserID
-	SPKIHash  string
+	SPKIHash  string // of the key of those under way
 	Text      string // part of the subject, transaction ID or request ID
 	Page
 }
@@ -137,15 +137,21 @@ type RequestFilter struct {
 // FindRequests lists requests, newest first.
 func (tx *Tx) FindRequests(f RequestFilter) ([]*ra.Request, string, error) {
 	w := &where{}
-	within(w, "group_id", f.Groups)
+	if err := tx.scope(w, f.Groups); err != nil {
+		return nil, "", err
+	}
 	among(w, "state", f.States)
-	w.equal("authority_id", string(f.Authority))
-	w.equal("template_id", string(f.Template))
-	w.equal("device_id", string(f.Device))
-	w.equal("user_id", string(f.User))
-	w.equal("spki_hash", f.SPKIHash)
+	if err := tx.place(w, "requests", f.Authority, f.Template); err != nil {
+		return nil, "", err
+	}
+	w.owner("device_id", string(f.Device))
+	w.owner("user_id", string(f.User))
+	if f.SPKIHash != "" {
+		w.equal("spki_hash", f.SPKIHash)
+		w.add("next_action <> ''")
+	}
 	w.contains(f.Text, "search", "id")
-	if err := tx.narrow(w, "requests", f.Text); err != nil {
+	if err := tx.narrow(w, f.Page, "requests", f.Text); err != nil {
 		return nil, "", err
 	}
 	return find[ra.Request, requestRow](tx, "requests", w, f.Page, sorting{"": {"id", true}})
@@ -154,13 +160,13 @@ func (tx *Tx) FindRequests(f RequestFilter) ([]*ra.Request, string, error) {
 // OpenRequestsFor counts a device's unfinished requests for a template.
 func (tx *Tx) OpenRequestsFor(device ra.DeviceID, template ra.TemplateID) (int, error) {
 	var n int
-	err := tx.x.GetContext(tx.ctx, &n, "SELECT count(*) FROM requests WHERE device_id = $1 AND template_id = $2 AND next_action <> ''", string(device), string(template))
+	err := tx.x.GetContext(tx.ctx, &n, "SELECT count(*) FROM requests WHERE device_id = $1 AND device_id <> '' AND template_id = $2 AND next_action <> ''", string(device), string(template))
 	return n, err
 }
 
 // RenewalRequest gives the unfinished request that renews a certificate.
 func (tx *Tx) RenewalRequest(id ra.CertificateID) (*ra.Request, error) {
-	return tx.request("renews = $1 AND next_action <> ''", string(id))
+	return tx.request("renews = $1 AND renews <> '' AND next_action <> ''", string(id))
 }
 
 // Count is one line of a summary.
@@ -176,7 +182,7 @@ func (tx *Tx) CountRequests(groups []ra.GroupID) ([]Count, error) {
 
 func (tx *Tx) counts(table, column string, w *where) ([]Count, error) {
 	var out []Count
-	q, args := w.sql("SELECT " + column + " AS k, count(*) AS n FROM " + table)
+	q, args := tx.statement(w, "SELECT "+column+" AS k, count(*) AS n FROM "+table)
 	err := tx.x.SelectContext(tx.long(), &out, q+" GROUP BY "+column+" ORDER BY "+column, args...)
 	return out, err
 }

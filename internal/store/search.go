@@ -2,7 +2,7 @@ package store
 
 import (
 	"crypto/rand"
-	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,28 +11,27 @@ import (
 )
 
 // A part of a text is found among a million rows by blocks. A block holds the
-// texts of a few hundred rows, and before them a bitmap of the three and four
-// bytes long pieces (grams) that occur in any of them. A search reads the
+// texts of a few hundred rows, and before them a bitmap of the short pieces
+// (grams, of one to four bytes) that occur in any of them. A search reads the
 // bitmaps, which is a few megabytes, and then the texts of the blocks that may
 // hold what is looked for; nearly all others are ruled out. What it finds are
 // candidates: the list looks at the rows themselves, so a block that has become
 // wrong because a row was renamed or deleted does no harm.
 //
 // New texts wait in a table of their own, which a search reads as well, until
-// there are enough for a block; the end of a batch of changes makes those. The
-// audit log needs no such table, for its entries are numbered without gaps.
+// FoldTexts makes blocks of them. The audit log needs no such table, for its
+// entries are numbered without gaps.
 //
-// A text of one or two bytes has no grams, and one that very many rows hold
-// needs no help: then the list is walked in its order until the page is full.
+// A text that very many rows hold needs no help: then the list is walked in its
+// order until the page is full.
 
 const (
-	blockRows  = 256     // at least, and less than twice as many
-	gramBits   = 1 << 15 // of the bitmap of a block; about one in six is set
-	shortest   = 3       // bytes of a text that blocks are asked for
-	longest    = 1000
-	blocksRead = 256 // bitmaps held at a time
-	// mostWaiting bounds what one commit does after an upgrade of a large database.
-	mostWaiting = 5_000
+	blockRows   = 256     // at least, and less than twice as many
+	gramBits    = 1 << 15 // of the bitmap of a block; about one in six is set
+	longestGram = 4       // bytes
+	longest     = 1000    // bytes of a text that blocks are asked for
+	blocksRead  = 256     // bitmaps held at a time
+	mostKeys    = 4_000   // of rows that hold a text; beyond that there are very many
 
 	endOfKey = "\t"
 	endOfRow = "\n"
@@ -65,10 +64,13 @@ type newText struct{ kind, id, text string }
 // notice has a stored row found by its text from now on.
 func (tx *Tx) notice(r searched) {
 	kind, text := r.searchText()
-	if id := r.identity(); tx.texts[id] != text {
+	id := r.identity()
+	if known, ok := tx.texts[id]; !ok || known != text {
 		tx.unsearched = append(tx.unsearched, newText{kind, id, text})
 	}
-	tx.remember(r)
+	if _, ok := r.(renamed); ok {
+		tx.remember(r)
+	}
 }
 
 // remember notes the text of a row as it is stored.
@@ -82,12 +84,8 @@ func (tx *Tx) remember(r searched) {
 // searchedKinds are the tables whose rows are noticed.
 var searchedKinds = []string{"certificates", "requests", "devices", "users"}
 
-// putTexts keeps new texts: as blocks where there are enough of a kind, else to
-// wait for more. The audit lock is held.
+// putTexts keeps new texts to wait. The audit lock is held.
 func (tx *Tx) putTexts(texts []newText) error {
-	if len(texts) == 0 {
-		return nil
-	}
 	kinds := map[string]*rowTextList{}
 	for _, t := range texts {
 		if kinds[t.kind] == nil {
@@ -95,108 +93,12 @@ func (tx *Tx) putTexts(texts []newText) error {
 		}
 		kinds[t.kind].add(t.id, t.text)
 	}
-	more, full := false, tx.db.unfolded.Add(int64(len(texts))) >= blockRows
-	for _, kind := range searchedKinds {
-		l := kinds[kind]
-		if full {
-			if l == nil {
-				l = &rowTextList{}
-			}
-			left, err := tx.fold(kind, l)
-			if err != nil {
-				return err
-			}
-			more = more || left
-		}
-		if l == nil || len(*l) == 0 {
-			continue
-		}
-		if _, err := tx.exec("INSERT INTO unsearched (kind, n, texts) VALUES ($1, $2, $3)", kind, rand.Text(), l.String()); err != nil {
-			return err
-		}
-	}
-	if full && !more {
-		tx.db.unfolded.Store(0)
-	}
-	return nil
-}
-
-// waitingTexts are texts that are in no block so far.
-type waitingTexts struct {
-	N     string `db:"n"`
-	Texts string `db:"texts"`
-}
-
-// fold adds the texts of a kind that wait to new ones, and makes blocks of all
-// when they are enough; more tells that not all were looked at.
-func (tx *Tx) fold(kind string, l *rowTextList) (more bool, err error) {
-	waiting, err := scan[waitingTexts](tx.x.QueryContext(tx.ctx, "SELECT n, texts FROM unsearched WHERE kind = $1 LIMIT $2", kind, mostWaiting))
-	if err != nil {
-		return false, err
-	}
-	all := slices.Clone(*l)
-	for _, t := range waiting {
-		rows := strings.SplitAfter(t.Texts, endOfRow)
-		all = append(all, rows[:len(rows)-1]...)
-	}
-	if len(all) < blockRows {
-		return len(waiting) == mostWaiting, nil
-	}
-	for _, t := range waiting {
-		if _, err := tx.exec("DELETE FROM unsearched WHERE kind = $1 AND n = $2", kind, t.N); err != nil {
-			return false, err
-		}
-	}
-	*l = nil
-	for len(all) > 0 {
-		n := len(all)
-		if n >= 2*blockRows {
-			n = blockRows
-		}
-		if err := tx.putBlock(kind, ra.NewID[string]("blk", tx.Now), all[:n]); err != nil {
-			return false, err
-		}
-		all = all[n:]
-	}
-	return len(waiting) == mostWaiting, nil
-}
-
-// foldAudit makes the blocks of the audit log that are complete, up to the last
-// number, now that it grew beyond another.
-func (tx *Tx) foldAudit(before, last int64) error {
-	if before/blockRows == last/blockRows {
-		return nil
-	}
-	var newest string
-	if err := tx.x.GetContext(tx.ctx, &newest, "SELECT coalesce(max(id), '') FROM text_blocks WHERE kind = 'audit'"); err != nil {
-		return err
-	}
-	first := auditEnd(newest) + blockRows
-	for end := first; end <= min(last, first+mostWaiting); end += blockRows {
-		rows, err := scan[auditText](tx.x.QueryContext(tx.ctx, "SELECT seq, search FROM audit WHERE seq > $1 AND seq <= $2", end-blockRows, end))
-		if err != nil {
-			return err
-		}
-		var l rowTextList
-		for _, r := range rows {
-			l.add(strconv.FormatInt(r.Seq, 10), r.Search)
-		}
-		if err := tx.putBlock("audit", fmt.Sprintf("%020d", end), l); err != nil {
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		if _, err := tx.exec("INSERT INTO unsearched (kind, n, texts) VALUES ($1, $2, $3)", kind, rand.Text(), kinds[kind].String()); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// auditEnd gives the number of the last entry in a block; 0 for none.
-func auditEnd(block string) int64 {
-	n, _ := strconv.ParseInt(block, 10, 64) // made by foldAudit
-	return n
-}
-
-type auditText struct {
-	Seq    int64  `db:"seq"`
-	Search string `db:"search"`
 }
 
 // rowTextList is the texts of rows, each with the key of its row before it.
@@ -210,75 +112,117 @@ func (l *rowTextList) add(key, text string) {
 func (l rowTextList) String() string { return strings.Join(l, "") }
 
 // oneLine gives a text without what separates texts.
-func oneLine(text string) string {
-	return strings.NewReplacer(endOfKey, " ", endOfRow, " ").Replace(text)
-}
+func oneLine(text string) string { return separators.Replace(text) }
 
-// grams gives the places of a text's grams in the bitmap.
-func grams(text string) []uint32 {
-	out := make([]uint32, 0, 2*len(text))
-	for i := range len(text) - shortest + 1 {
-		g := uint32(text[i]) | uint32(text[i+1])<<8 | uint32(text[i+2])<<16
-		out = append(out, g*0x9e3779b1>>(32-15))
-		if i+shortest < len(text) {
-			out = append(out, (g|uint32(text[i+3])<<24)*0x85ebca6b>>(32-15))
-		}
-	}
-	return out
-}
-
-func (tx *Tx) putBlock(kind, id string, l rowTextList) error {
-	var bitmap [gramBits / 8]byte
-	for _, row := range l {
-		_, text, _ := strings.Cut(strings.TrimSuffix(row, endOfRow), endOfKey)
-		for _, g := range grams(text) {
-			bitmap[g/8] |= 1 << (g % 8)
-		}
-	}
-	_, err := tx.exec("INSERT INTO text_blocks (kind, id, grams, texts) VALUES ($1, $2, $3, $4)", kind, id, bitmap[:], l.String())
-	return err
-}
+var separators = strings.NewReplacer(endOfKey, " ", endOfRow, " ")
 
 // search gives the keys of the rows of a kind that may hold a folded text; ok
-// is false when that is not worth asking, or when there are very many.
-func (tx *Tx) search(kind, text string) (keys []string, ok bool, err error) {
-	if text = oneLine(text); len(text) < shortest || len(text) > longest {
+// is false when that is not worth asking, or when there are so many that a walk
+// along the list finds page of them sooner.
+func (tx *Tx) search(kind, text string, page int) (keys []string, ok bool, err error) {
+	if text = oneLine(text); text == "" || len(text) > longest {
 		return nil, false, nil
 	}
-	wanted := grams(text)
-	after := ""
-	for {
-		rows, err := scan[blockGrams](tx.x.QueryContext(tx.long(), "SELECT id, grams FROM text_blocks WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3", kind, after, blocksRead))
-		if err != nil {
+	likely, all, err := tx.likely(kind, text)
+	if err != nil {
+		return nil, false, err
+	}
+	if many, err := tx.many(kind, likely, all, text, page); many || err != nil {
+		return nil, false, err
+	}
+	for _, id := range likely {
+		var texts string
+		if err := tx.x.GetContext(tx.long(), &texts, "SELECT texts FROM text_blocks WHERE kind = $1 AND id = $2", kind, id); err != nil {
 			return nil, false, err
 		}
+		if keys = matching(keys, texts, text); len(keys) >= mostKeys {
+			return nil, false, nil
+		}
+	}
+	keys, err = tx.searchNew(kind, text, keys)
+	return keys, len(keys) < mostKeys, err
+}
+
+// likely gives the blocks that may hold a text, and how many there are in all.
+func (tx *Tx) likely(kind, text string) (blocks []string, all int, err error) {
+	wanted := grams(nil, text)
+	for after := ""; ; {
+		rows, err := scan[blockGrams](tx.x.QueryContext(tx.long(), "SELECT id, grams FROM text_blocks WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3", kind, after, blocksRead))
+		if err != nil {
+			return nil, 0, err
+		}
 		for _, r := range rows {
-			if after = r.ID; !r.mayHold(wanted) {
-				continue
-			}
-			var texts string
-			if err := tx.x.GetContext(tx.ctx, &texts, "SELECT texts FROM text_blocks WHERE kind = $1 AND id = $2", kind, r.ID); err != nil {
-				return nil, false, err
-			}
-			if keys = matching(keys, texts, text); len(keys) >= fewRows {
-				return nil, false, nil
+			if after = r.ID; r.mayHold(wanted) {
+				blocks = append(blocks, r.ID)
 			}
 		}
-		if len(rows) < blocksRead {
-			break
+		if all += len(rows); len(rows) < blocksRead {
+			return blocks, all, nil
 		}
 	}
+}
+
+// What things cost, in microseconds, roughly: to read the texts of a block, and
+// to look at a row in passing.
+const (
+	blockCost = 45
+	rowCost   = 2
+	// sampled is how many blocks are read to guess how many rows hold a text.
+	sampled = 16
+)
+
+// many guesses by a few blocks whether a walk along a list of a kind finds the
+// rows of a page sooner than the blocks do.
+func (tx *Tx) many(kind string, likely []string, all int, text string, page int) (bool, error) {
+	if len(likely) < 4*sampled {
+		return false, nil
+	}
+	var found []string
+	for i := range sampled {
+		var texts string
+		if err := tx.x.GetContext(tx.ctx, &texts, "SELECT texts FROM text_blocks WHERE kind = $1 AND id = $2", kind, likely[i*len(likely)/sampled]); err != nil {
+			return false, err
+		}
+		found = matching(found, texts, text)
+	}
+	rows := len(found) * len(likely) / sampled
+	walk := page * all * blockRows / max(rows, 1) * rowCost
+	return walk < len(likely)*blockCost+rows*2*rowCost, nil
+}
+
+// searchNew appends the keys of the rows that hold a text and are in no block so
+// far.
+func (tx *Tx) searchNew(kind, text string, keys []string) ([]string, error) {
+	q, args := "SELECT texts FROM unsearched WHERE kind = $1", []any{kind}
 	if kind == "audit" {
-		var last []string
-		err = tx.x.SelectContext(tx.ctx, &last, "SELECT CAST(seq AS TEXT) FROM audit WHERE seq > $1 LIMIT $2", auditEnd(after), fewRows)
-		keys = append(keys, last...)
-		return keys, len(keys) < fewRows, err
+		var newest string
+		if err := tx.x.GetContext(tx.ctx, &newest, "SELECT coalesce(max(id), '') FROM text_blocks WHERE kind = 'audit'"); err != nil {
+			return nil, err
+		}
+		q, args = "SELECT CAST(seq AS TEXT), search FROM audit WHERE seq > $1", []any{auditEnd(newest)}
 	}
-	waiting, err := scan[waitingTexts](tx.x.QueryContext(tx.ctx, "SELECT n, texts FROM unsearched WHERE kind = $1", kind))
-	for _, t := range waiting {
-		keys = matching(keys, t.Texts, text)
+	rows, err := tx.x.QueryContext(tx.long(), q, args...)
+	if err != nil {
+		return nil, err
 	}
-	return keys, len(keys) < fewRows, err
+	defer rows.Close()
+	for rows.Next() && len(keys) < mostKeys {
+		var key, texts string
+		if kind != "audit" {
+			if err := rows.Scan(&texts); err != nil {
+				return nil, err
+			}
+			keys = matching(keys, texts, text)
+			continue
+		}
+		if err := rows.Scan(&key, &texts); err != nil {
+			return nil, err
+		}
+		if strings.Contains(oneLine(texts), text) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, rows.Err()
 }
 
 type blockGrams struct {
@@ -297,27 +241,36 @@ func (b *blockGrams) mayHold(wanted []uint32) bool {
 
 // matching appends the keys of the rows that hold a text.
 func matching(keys []string, texts, text string) []string {
-	for {
-		at := strings.Index(texts, text)
+	for from := 0; ; {
+		at := strings.Index(texts[from:], text)
 		if at < 0 {
 			return keys
 		}
-		from := strings.LastIndex(texts[:at], endOfRow) + 1
+		at += from
+		row := strings.LastIndex(texts[:at], endOfRow) + 1
+		key := strings.Index(texts[row:], endOfKey)
 		end := strings.Index(texts[at:], endOfRow)
-		if end < 0 {
+		if key < 0 || end < 0 {
 			return keys
 		}
-		key, _, _ := strings.Cut(texts[from:at+end], endOfKey)
-		keys = append(keys, key)
-		texts = texts[at+end+1:]
+		if at <= row+key { // it is in the key
+			from = row + key + len(endOfKey)
+			continue
+		}
+		keys = append(keys, texts[row:row+key])
+		from = at + end + len(endOfRow)
 	}
 }
 
 // narrow has a list look at the rows that may hold a text, where they are few;
 // also names further ones.
-func (tx *Tx) narrow(w *where, kind, text string, also ...string) error {
+func (tx *Tx) narrow(w *where, p Page, kind, text string, also ...string) error {
 	text = ra.Fold(text)
-	keys, ok, err := tx.search(kind, text)
+	rows := p.limit()
+	if slices.ContainsFunc(w.conditions, func(c condition) bool { return c.column != "" && c.column != "purpose" && !c.implied }) {
+		rows *= 4 // some of those that hold the text are left out
+	}
+	keys, ok, err := tx.search(kind, text, rows)
 	if err != nil || !ok {
 		return fit(err)
 	}

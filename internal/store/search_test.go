@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"chancery/internal/ra"
@@ -36,11 +37,6 @@ func TestSearch(t *testing.T) {
 				return nil
 			})
 		}
-		for _, kind := range []string{"certificates", "requests", "devices", "users", "audit"} {
-			if got := blocks(t, db, kind); got < 1 {
-				t.Fatalf("got %d blocks of %s, want one at least", got, kind)
-			}
-		}
 		all := store.Page{Limit: store.MaxPage}
 		find := map[string]func(tx *store.Tx, text string) (int, error){
 			"kiosk ": func(tx *store.Tx, text string) (int, error) {
@@ -68,18 +64,38 @@ func TestSearch(t *testing.T) {
 				return len(rows), err
 			},
 		}
-		want := map[string]int{"": n, "0": n, "0000": 1, "0255": 1, "0256": 1, "0699": 1, "069": 10, "06": 100, "0700": 0, "zzz": 0, "%": 0, "00_0": 0, "0123 ": 1}
-		for start, ask := range find {
-			for part, rows := range want {
-				read(t, db, func(tx *store.Tx) error {
-					got, err := ask(tx, strings.ToUpper(start)+part)
-					if got != rows {
-						t.Errorf("%q: got %d, want %d", start+part, got, rows)
-					}
-					return err
-				})
+		want := map[string]int{"": n, "0": n, "6": 0, "0000": 1, "0255": 1, "0256": 1, "0699": 1, "069": 10, "06": 100, "0700": 0, "zzz": 0, "%": 0, "00_0": 0, "0123 ": 1}
+		search := func(when string) {
+			t.Helper()
+			for start, ask := range find {
+				for part, rows := range want {
+					read(t, db, func(tx *store.Tx) error {
+						got, err := ask(tx, strings.ToUpper(start)+part)
+						if got != rows {
+							t.Errorf("%q %s: got %d, want %d", start+part, when, got, rows)
+						}
+						return err
+					})
+				}
+				for _, short := range []string{"#", "~~", "\u00ff"} {
+					read(t, db, func(tx *store.Tx) error {
+						got, err := ask(tx, short)
+						if got != 0 {
+							t.Errorf("%q %s: got %d, want none", short, when, got)
+						}
+						return err
+					})
+				}
 			}
 		}
+		search("before any block was made")
+		fold(t, db)
+		for _, kind := range []string{"certificates", "requests", "devices", "users", "audit"} {
+			if got := blocks(t, db, kind); got < 1 {
+				t.Fatalf("got %d blocks of %s, want one at least", got, kind)
+			}
+		}
+		search("in blocks")
 		// Entries of the audit log that are older than blocks of them.
 		execute(t, db, "DELETE FROM text_blocks WHERE kind = 'audit'")
 		opened := func(when string) {
@@ -101,6 +117,8 @@ func TestSearch(t *testing.T) {
 			}
 			return nil
 		})
+		opened("with many that are new")
+		fold(t, db)
 		if got := blocks(t, db, "audit"); got != 3 {
 			t.Errorf("got %d blocks of 800 entries, want 3", got)
 		}
@@ -124,6 +142,13 @@ func TestSearch(t *testing.T) {
 			})
 		}
 	})
+}
+
+func fold(t *testing.T, db *store.DB) {
+	t.Helper()
+	if err := db.FoldTexts(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func blocks(t *testing.T, db *store.DB, kind string) (n int) {
@@ -191,10 +216,15 @@ func TestTallies(t *testing.T) {
 					for _, own := range []bool{false, true} {
 						kept, err := tx.CountCertificates(store.CertificateFilter{Groups: groups, OwnToo: own})
 						// A filter that no sum is kept for, and that all fit.
-						counted, err2 := tx.CountCertificates(store.CertificateFilter{Groups: groups, OwnToo: own, Template: w.template.ID})
+						counted, err2 := tx.CountCertificates(store.CertificateFilter{Groups: groups, OwnToo: own, ExpiresBefore: c.Now().AddDate(100, 0, 0)})
 						if !slices.Equal(kept, counted) || errors.Join(err, err2) != nil {
 							t.Errorf("%s, groups %v, own %v: kept %v, counted %v (%v, %v)", when, groups, own, kept, counted, err, err2)
 						}
+					}
+					byTemplate, err := tx.CountCertificates(store.CertificateFilter{Template: w.template.ID})
+					counted2, err2 := tx.CountCertificates(store.CertificateFilter{Template: w.template.ID, Authority: w.authority.ID})
+					if !slices.Equal(byTemplate, counted2) || errors.Join(err, err2) != nil {
+						t.Errorf("%s, of the template: kept %v, counted %v (%v, %v)", when, byTemplate, counted2, err, err2)
 					}
 					kept, err := tx.CountDevices(groups)
 					if err != nil {
@@ -221,13 +251,104 @@ func TestTallies(t *testing.T) {
 				return nil
 			})
 		}
+		calendar := func(when string) {
+			t.Helper()
+			read(t, db, func(tx *store.Tx) error {
+				kept, err := tx.ExpiryCalendar(nil, 3000)
+				every, err2 := tx.ExpiryCalendar([]ra.GroupID{w.org.ID, w.unit.ID}, 3000)
+				one, err3 := tx.ExpiryCalendar([]ra.GroupID{w.org.ID}, 3000)
+				other, err4 := tx.ExpiryCalendar([]ra.GroupID{w.unit.ID}, 3000)
+				sum := map[store.ExpiryBucket]int64{}
+				for _, b := range append(one, other...) {
+					n := b.N
+					b.N = 0
+					sum[b] += n
+				}
+				for _, b := range kept {
+					n := b.N
+					if b.N = 0; sum[b] != n {
+						t.Errorf("%s: %d end as in %+v, counted %d", when, n, b, sum[b])
+					}
+					delete(sum, b)
+				}
+				if len(sum) != 0 || !slices.Equal(kept, every) || len(kept) == 0 {
+					t.Errorf("%s: not kept: %v; everywhere %v, of all groups %v", when, sum, kept, every)
+				}
+				return errors.Join(err, err2, err3, err4)
+			})
+		}
 		check("before")
+		calendar("before")
 		write(t, db, change)
+		calendar("after")
 		check("after")
 		read(t, db, func(tx *store.Tx) error {
 			valid, err := tx.CountCertificates(store.CertificateFilter{Authority: w.authority.ID, States: []ra.CertificateState{ra.Valid}})
 			same(t, "valid certificates of the authority", valid, []store.Count{{Key: "valid", N: 14}})
 			return err
 		})
+	})
+}
+
+// Blocks are made of every text once, whoever makes them and however many do at
+// the same time, and few texts are left to wait.
+func TestFold(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, c *clock) {
+		w := newWorld(t, db, c)
+		const n = 3000
+		for from := 0; from < n; from += 1500 { // stored together, more than one step takes
+			write(t, db, func(tx *store.Tx) error {
+				for i := from; i < from+1500; i++ {
+					d := newDevice(w.unit.ID, c.Now())
+					d.Name, d.UserID = fmt.Sprintf("Kiosk %04d", i), ""
+					if err := errors.Join(tx.CreateDevice(d), tx.Append(&ra.AuditEntry{Code: "test", Actor: ra.System("test"), Message: fmt.Sprintf("Opened %04d", i)})); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		for i := range 300 { // and one by one
+			write(t, db, func(tx *store.Tx) error {
+				d := newDevice(w.unit.ID, c.Now())
+				d.Name, d.UserID = fmt.Sprintf("Kiosk %04d", n+i), ""
+				return tx.CreateDevice(d)
+			})
+		}
+		var folding sync.WaitGroup
+		for range 4 {
+			folding.Go(func() {
+				if err := db.FoldTexts(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		folding.Wait()
+		fold(t, db)
+		count := func(query string) (n int) {
+			t.Helper()
+			if err := db.Pool().QueryRowContext(t.Context(), query).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		const lines = "SELECT coalesce(sum(length(texts) - length(replace(texts, '\n', ''))), 0) FROM "
+		waiting := count(lines + "unsearched WHERE kind = 'devices'")
+		folded := count(lines + "text_blocks WHERE kind = 'devices'")
+		if waiting >= 256 || waiting+folded != n+301 { // one is of the world
+			t.Errorf("%d devices wait and %d are in blocks, want %d in all and less than a block waiting", waiting, folded, n+301)
+		}
+		if got, want := blocks(t, db, "audit"), n/256; got != want {
+			t.Errorf("got %d blocks of %d entries, want %d", got, n, want)
+		}
+		for text, rows := range map[string]int{"kiosk 0000": 1, "kiosk 1499": 1, "kiosk 3299": 1, "kiosk 12": 100, "kiosk 33": 0} {
+			read(t, db, func(tx *store.Tx) error {
+				got, _, err := tx.FindDevices(store.DeviceFilter{Text: text, Page: store.Page{Limit: store.MaxPage}})
+				if len(got) != rows {
+					t.Errorf("%q: got %d, want %d", text, len(got), rows)
+				}
+				return err
+			})
+		}
 	})
 }

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
+	"time"
 
 	"chancery/internal/ra"
 )
 
 // Counting a million rows takes a second however good the index, and every
 // first page asks for it. So what is counted all the time is kept: how many
-// rows of a kind a group has, by authority and by state or platform. A member
+// rows of a kind a group has, by authority and by state or platform, what a
+// template led to, and what ends on each day. A member
 // of a batch notes what it adds and takes away; the sums are written at the end
 // of the batch, where the audit lock keeps others out anyway.
 
@@ -20,7 +23,7 @@ type tallyKey struct {
 	Kind      string `db:"kind"` // the table
 	Group     string `db:"group_id"`
 	Authority string `db:"authority_id"` // empty for what has none
-	Key       string `db:"item"`         // the state or platform
+	Key       string `db:"item"`         // the state or platform, or see endItem
 }
 
 // tally is what a transaction changes about the sums.
@@ -32,6 +35,14 @@ func (t *tally) add(k tallyKey, n int64) {
 	}
 	if (*t)[k] += n; (*t)[k] == 0 {
 		delete(*t, k)
+	}
+}
+
+// count adds to all sums that a row belongs to.
+func (t *tally) count(p tallyPart, n int64) {
+	var few [3]tallyKey
+	for _, k := range p.keys(few[:0]) {
+		t.add(k, n)
 	}
 }
 
@@ -60,33 +71,80 @@ func (k tallyKey) compare(other tallyKey) int {
 // counted is a row that is counted.
 type counted interface {
 	identity() string
-	sum() tallyKey
+	part() tallyPart
 }
 
-const ownCertificates = "own certificates" // the kind of the server's own
+// tallyPart is what of a row tells where it is counted.
+type tallyPart struct {
+	Table      string `db:"kind"`
+	Purpose    string `db:"purpose"`
+	Group      string `db:"group_id"`
+	Authority  string `db:"authority_id"`
+	Template   string `db:"template_id"`
+	Key        string `db:"item"` // the state or platform
+	NextAction string `db:"next_action"`
+	NotAfter   int64  `db:"not_after"`
+}
+
+// The kinds of sums that are no tables.
+const (
+	ownCertificates = "own certificates" // the server's own
+	byTemplate      = "templates"        // certificates by template, which stands in the place of the group, and state
+	byEnd           = "ends"             // certificates in use by authority, the day they end and next action
+)
+
+// keys appends the sums a row belongs to.
+func (p tallyPart) keys(keys []tallyKey) []tallyKey {
+	if p.Table != "certificates" {
+		return append(keys, tallyKey{p.Table, p.Group, "", p.Key})
+	}
+	if p.Purpose != "" {
+		keys = append(keys, tallyKey{ownCertificates, p.Group, p.Authority, p.Key})
+	} else {
+		keys = append(keys, tallyKey{p.Table, p.Group, p.Authority, p.Key})
+		if p.Template != "" {
+			keys = append(keys, tallyKey{byTemplate, p.Template, "", p.Key})
+		}
+	}
+	if state := ra.CertificateState(p.Key); state == ra.Valid || state == ra.OnHold {
+		keys = append(keys, tallyKey{byEnd, "", p.Authority, endItem(p.NotAfter/dayMillis, p.NextAction)})
+	}
+	return keys
+}
+
+// dayMillis is a day in milliseconds.
+const dayMillis = int64(24 * time.Hour / time.Millisecond)
+
+// endItem names what ends on a day since 1970, so that names are in the order
+// of the days.
+func endItem(day int64, action string) string {
+	digits := strconv.FormatInt(max(day, 0), 10)
+	return "00000000"[min(len(digits), 8):] + digits + " " + action
+}
 
 func (r *certificateRow) identity() string { return r.ID }
-func (r *certificateRow) sum() tallyKey {
-	if r.Purpose != "" {
-		return tallyKey{ownCertificates, r.GroupID, r.AuthorityID, r.State}
-	}
-	return tallyKey{"certificates", r.GroupID, r.AuthorityID, r.State}
+func (r *certificateRow) part() tallyPart {
+	return tallyPart{"certificates", r.Purpose, r.GroupID, r.AuthorityID, r.TemplateID, r.State, r.NextAction, r.NotAfter}
 }
 
 func (r *requestRow) identity() string { return r.ID }
-func (r *requestRow) sum() tallyKey    { return tallyKey{"requests", r.GroupID, "", r.State} }
-
-func (r *deviceRow) identity() string { return r.ID }
-func (r *deviceRow) sum() tallyKey    { return tallyKey{"devices", r.GroupID, "", r.Platform} }
-
-// sumOf asks for the sum that a stored row belongs to, by table.
-var sumOf = map[string]string{
-	"certificates": "SELECT CASE WHEN purpose = '' THEN 'certificates' ELSE '" + ownCertificates + "' END AS kind, group_id, authority_id, state AS item FROM certificates WHERE id = $1",
-	"requests":     "SELECT 'requests' AS kind, group_id, '' AS authority_id, state AS item FROM requests WHERE id = $1",
-	"devices":      "SELECT 'devices' AS kind, group_id, '' AS authority_id, platform AS item FROM devices WHERE id = $1",
+func (r *requestRow) part() tallyPart {
+	return tallyPart{Table: "requests", Group: r.GroupID, Key: r.State}
 }
 
-// loaded notes the sum of a row that nobody else can change until the end, so
+func (r *deviceRow) identity() string { return r.ID }
+func (r *deviceRow) part() tallyPart {
+	return tallyPart{Table: "devices", Group: r.GroupID, Key: r.Platform}
+}
+
+// sumOf asks for what of a stored row tells where it is counted, by table.
+var sumOf = map[string]string{
+	"certificates": "SELECT 'certificates' AS kind, purpose, group_id, authority_id, template_id, state AS item, next_action, not_after FROM certificates WHERE id = $1",
+	"requests":     "SELECT 'requests' AS kind, group_id, state AS item FROM requests WHERE id = $1",
+	"devices":      "SELECT 'devices' AS kind, group_id, platform AS item FROM devices WHERE id = $1",
+}
+
+// loaded notes the part of a row that nobody else can change until the end, so
 // that it need not be asked for when the row changes.
 func (tx *Tx) loaded(row any) {
 	if r, ok := row.(renamed); ok && tx.lck {
@@ -94,25 +152,25 @@ func (tx *Tx) loaded(row any) {
 	}
 	if r, ok := row.(counted); ok && tx.lck {
 		if tx.sums == nil {
-			tx.sums = map[string]tallyKey{}
+			tx.sums = map[string]tallyPart{}
 		}
-		tx.sums[r.identity()] = r.sum()
+		tx.sums[r.identity()] = r.part()
 	}
 }
 
 // arrived counts a row that has been stored.
 func (tx *Tx) arrived(row any) {
 	if r, ok := row.(counted); ok {
-		tx.tally.add(r.sum(), 1)
+		tx.tally.count(r.part(), 1)
 		tx.loaded(row)
 	}
 }
 
 // leaving counts off a row of a table that is about to change or go.
 func (tx *Tx) leaving(table, id string) error {
-	k, known := tx.sums[id]
+	p, known := tx.sums[id]
 	if !known {
-		err := tx.x.GetContext(tx.ctx, &k, sumOf[table], id)
+		err := tx.x.GetContext(tx.ctx, &p, sumOf[table], id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -121,14 +179,14 @@ func (tx *Tx) leaving(table, id string) error {
 		}
 	}
 	delete(tx.sums, id)
-	tx.tally.add(k, -1)
+	tx.tally.count(p, -1)
 	return nil
 }
 
 // sumsOf gives the sums of a kind by item.
 func (tx *Tx) sumsOf(w *where) ([]Count, error) {
 	var out []Count
-	q, args := w.sql("SELECT item AS k, CAST(sum(n) AS BIGINT) AS n FROM tallies")
+	q, args := tx.statement(w, "SELECT item AS k, CAST(sum(n) AS BIGINT) AS n FROM tallies")
 	err := tx.x.SelectContext(tx.long(), &out, q+" GROUP BY item HAVING sum(n) > 0 ORDER BY item", args...)
 	return out, fit(err)
 }
@@ -136,6 +194,8 @@ func (tx *Tx) sumsOf(w *where) ([]Count, error) {
 func (tx *Tx) sumsByGroup(kind string, groups []ra.GroupID) ([]Count, error) {
 	w := &where{}
 	w.equal("kind", kind)
-	within(w, "group_id", groups)
+	if err := tx.scope(w, groups); err != nil {
+		return nil, err
+	}
 	return tx.sumsOf(w)
 }

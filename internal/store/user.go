@@ -53,7 +53,7 @@ func (tx *Tx) UpdateUser(u *ra.User) error {
 
 // DeleteUser deletes a user; devices assigned to the user are nobody's then.
 func (tx *Tx) DeleteUser(id ra.UserID) error {
-	if _, err := tx.exec("UPDATE devices SET user_id = '', updated_at = $2 WHERE user_id = $1", string(id), millis(tx.Now)); err != nil {
+	if _, err := tx.exec("UPDATE devices SET user_id = '', updated_at = $2 WHERE user_id = $1 AND user_id <> ''", string(id), millis(tx.Now)); err != nil {
 		return err
 	}
 	return tx.remove("users", string(id))
@@ -85,9 +85,11 @@ type UserFilter struct {
 // FindUsers lists users by name, or as Page.Sort says: "name" or "created".
 func (tx *Tx) FindUsers(f UserFilter) ([]*ra.User, string, error) {
 	w := &where{}
-	within(w, "group_id", f.Groups)
+	if err := tx.scope(w, f.Groups); err != nil {
+		return nil, "", err
+	}
 	w.contains(f.Text, "search")
-	if err := tx.narrow(w, "users", f.Text); err != nil {
+	if err := tx.narrow(w, f.Page, "users", f.Text); err != nil {
 		return nil, "", err
 	}
 	return find[ra.User, userRow](tx, "users", w, f.Page, byName)

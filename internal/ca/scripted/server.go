@@ -37,6 +37,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	calls   map[string]int
+	under   map[string]int // calls under way, by operation
 	entries map[string]*entry
 	revoked map[string]ra.RevocationReason // by serial, hex
 }
@@ -76,8 +77,8 @@ type answer struct {
 // repeats it. Only a Server knows it.
 var Twice = Act{do: "twice"}
 
-// Late issues after a while even if the caller has gone away meanwhile. Only a
-// Server knows it.
+// Late does what is asked after a while even if the caller has gone away
+// meanwhile. Only a Server knows it.
 func Late(span time.Duration) Act { return Act{do: "late", span: span} }
 
 // NewServer makes a server with a fresh CA key.
@@ -90,7 +91,7 @@ func NewServer(now func() time.Time) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{now: now, key: key, cert: cert, calls: map[string]int{}, entries: map[string]*entry{}, revoked: map[string]ra.RevocationReason{}}, nil
+	return &Server{now: now, key: key, cert: cert, calls: map[string]int{}, under: map[string]int{}, entries: map[string]*entry{}, revoked: map[string]ra.RevocationReason{}}, nil
 }
 
 // Signed gives every certificate that was signed, by request ID. What was
@@ -132,6 +133,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unreadable", http.StatusBadRequest)
 		return
 	}
+	s.count(operation, 1)
+	defer s.count(operation, -1)
 	switch act := s.next(operation, o.ID); act.do {
 	case TimeOut.do:
 		<-r.Context().Done()
@@ -161,6 +164,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.reply(w, operation, o, act)
 	}
+}
+
+// Under tells how many calls of an operation are under way, with those whose
+// caller has gone away.
+func (s *Server) Under(operation string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.under[operation]
+}
+
+func (s *Server) count(operation string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under[operation] += n
 }
 
 func sleep(ctx context.Context, span time.Duration) bool {

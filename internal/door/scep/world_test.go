@@ -108,6 +108,7 @@ func newWorld(t testing.TB, database, issuing string) *world {
 	w := &world{t: t, clock: &clock{}, log: &logbook{}}
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.db = must(store.Open(ctx, database, w.clock.now))(t)
+	w.db.Rehearse()
 	t.Cleanup(func() {
 		if err := w.db.Close(); err != nil {
 			t.Error(err)

@@ -108,7 +108,7 @@ func (f *filler) requests() error {
 
 func (f *filler) entries() error {
 	codes := []string{"certificate.issued", "request.submitted", "certificate.revoked", "device.created", "session.opened"}
-	return f.each("audit entries", f.s.Entries, func(tx *store.Tx, i int) error {
+	return f.eachBy(max(f.s.Entries/400, 1), "audit entries", f.s.Entries, func(tx *store.Tx, i int) error {
 		device := int(binary.BigEndian.Uint32(der(sum("entry", i))[:4])) % f.s.Devices
 		return tx.Append(&ra.AuditEntry{Code: pick(codes, i), Actor: ra.Actor{Kind: ra.ActorDevice, ID: string(f.w.Devices[device]), Name: deviceName(device), Via: "scep"},
 			GroupID: pick(f.w.Groups, device), Object: string(f.w.Devices[device]), Result: "ok", Message: fmt.Sprintf("Device %s asked at door %d.", deviceName(device), i%7)})

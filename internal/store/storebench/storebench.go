@@ -16,6 +16,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"chancery/internal/ra"
@@ -34,6 +35,25 @@ type Shape struct {
 	Requests     int // those that led to the newest certificates, and one in a thousand still open
 	Entries      int // of the audit log
 	Now          time.Time
+	Clock        *Clock // of the database; nil: all entries of the audit log are of the same time
+}
+
+// Clock is what a database is opened with (Now) to have the entries of its audit
+// log spread over the time before. It is the system clock otherwise.
+type Clock struct{ at atomic.Pointer[time.Time] }
+
+// Now gives the time.
+func (c *Clock) Now() time.Time {
+	if at := c.at.Load(); at != nil {
+		return *at
+	}
+	return time.Now()
+}
+
+func (c *Clock) set(at *time.Time) {
+	if c != nil {
+		c.at.Store(at)
+	}
 }
 
 // Of gives the usual shape around a number of certificates: half as many
@@ -79,7 +99,10 @@ func Fill(ctx context.Context, db *store.DB, s Shape, progress func(what string,
 		}
 	}
 	progress("indexes", len(indexes))
-	return f.w, putIndexes(ctx, db, indexes)
+	if err := putIndexes(ctx, db, indexes); err != nil {
+		return nil, err
+	}
+	return f.w, db.FoldTexts(ctx)
 }
 
 type filler struct {
@@ -92,7 +115,14 @@ type filler struct {
 
 // each writes n rows of a kind in batches.
 func (f *filler) each(what string, n int, row func(tx *store.Tx, i int) error) error {
+	return f.eachBy(batch, what, n, row)
+}
+
+func (f *filler) eachBy(batch int, what string, n int, row func(tx *store.Tx, i int) error) error {
+	defer f.s.Clock.set(nil)
 	for from := 0; from < n; from += batch {
+		at := f.at(from, n)
+		f.s.Clock.set(&at)
 		err := f.db.Write(f.ctx, func(tx *store.Tx) error {
 			for i := from; i < min(from+batch, n); i++ {
 				if err := row(tx, i); err != nil {

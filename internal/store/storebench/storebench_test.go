@@ -15,14 +15,17 @@ func TestMain(m *testing.M) { testpeer.Main(m) }
 func TestFill(t *testing.T) {
 	testpeer.EachDatabase(t, func(t *testing.T, _, address string) {
 		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-		db, err := store.Open(t.Context(), address, func() time.Time { return now })
+		clock := &storebench.Clock{}
+		db, err := store.Open(t.Context(), address, clock.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { db.Close() })
 		const n = 2000
 		indexes := countIndexes(t, db)
-		w, err := storebench.Fill(t.Context(), db, storebench.Of(n, now), nil)
+		shape := storebench.Of(n, now)
+		shape.Clock = clock
+		w, err := storebench.Fill(t.Context(), db, shape, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,6 +57,13 @@ func TestFill(t *testing.T) {
 			}
 			if len(found) == 0 {
 				t.Error("a group has no certificate of a template")
+			}
+			half, _, err := tx.Audit(store.AuditFilter{Until: now.AddDate(0, 0, -200), Page: store.Page{Limit: store.MaxPage}})
+			if err != nil {
+				return err
+			}
+			if len(half) != n/10 {
+				t.Errorf("got %d entries in the first half of the time, want half of %d", len(half), n/5)
 			}
 			report, err := tx.VerifyAudit(nil)
 			if report.Problem != "" || report.Entries != n/5 {
