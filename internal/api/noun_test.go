@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"chancery/internal/api/resource"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
+	"chancery/internal/secret"
 	"chancery/internal/store"
 )
 
@@ -250,22 +253,27 @@ func TestSecretsStay(t *testing.T) {
 	}
 	var link resource.Link
 	w.do(http.StatusCreated, post, "/admins/"+s.Admin+"/link", map[string]any{"life": "1h"}, &link)
-	if link.Link == "" || link.ExpiresAt.IsZero() {
-		t.Errorf("link: %+v", link)
+	at, err := url.Parse(link.Link)
+	if err != nil || !strings.HasPrefix(link.Link, "http://console.example.test/sign-in/link?t=") || time.Until(link.ExpiresAt) < 30*time.Minute || time.Until(link.ExpiresAt) > time.Hour {
+		t.Errorf("link: %+v, %v", link, err)
 	}
+	token := at.Query().Get("t")
 	w.refused(w.owner, http.StatusUnprocessableEntity, post, prefix+"/admins/"+s.Admin+"/link", map[string]any{"life": "long"})
 	for _, path := range []string{"/endpoints", "/endpoints/" + s.Endpoint, "/admins", "/admins/" + s.Admin, "/tokens", "/tokens/" + tok.ID, "/challenges?device_id=" + s.Device,
 		"/authorities", "/authorities/" + s.Authority, "/audit?limit=1000", "/requests", "/certificates/" + s.Certificate} {
 		var raw json.RawMessage
 		w.do(http.StatusOK, get, path, nil, &raw)
-		for _, secret := range []string{static, password, c.Challenge, tok.Token, link.Link, "PRIVATE KEY", w.owner} {
+		for _, secret := range []string{static, password, c.Challenge, tok.Token, token, "PRIVATE KEY", w.owner} {
 			if strings.Contains(string(raw), secret) {
 				t.Errorf("%s shows %q", path, secret)
 			}
 		}
 	}
-	if log := w.log.String(); strings.Contains(log, "canary") || strings.Contains(log, w.owner) {
+	if log := w.log.String(); strings.Contains(log, "canary") || strings.Contains(log, w.owner) || strings.Contains(log, token) {
 		t.Errorf("the log shows a secret: %s", log)
+	}
+	if in, err := w.server.Signin.UseLink(t.Context(), secret.New(token), "192.0.2.1:1"); err != nil || string(in.ID) != s.Admin {
+		t.Errorf("the link lets in %+v, %v", in, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -140,7 +141,7 @@ func (a *App) openSocket() (net.Listener, error) {
 // holding connections: no request takes longer than a call to an authority.
 func (a *App) run(l net.Listener, h http.Handler, cert *listenerCert) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 3 * time.Minute,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn)}
 	a.servers = append(a.servers, s)
 	a.serving.Go(func() {
 		var err error

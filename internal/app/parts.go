@@ -15,7 +15,7 @@ var Version = "0.1.0"
 func (a *App) registerPeople(mux *http.ServeMux) {
 	mux.Handle("/api/", a.api().Handler())
 	mux.Handle("/", (&console.Console{Inventory: a.Inventory, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle,
-		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
+		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), Keyring: a.Keyring, DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
 }
 
 func (a *App) api() *api.Server {

@@ -16,10 +16,15 @@ import (
 // what mends it.
 type expired struct {
 	Name    string
+	State   string // empty: it has expired
 	Message string
 	Remedy  string
 	Command string // that mends it; empty when there is none
+	Page    string // of the console, where whoever signs in mends it; empty when there is none
 }
+
+// failed is the state of what cannot be used for another reason than its age.
+const failed = "Failed"
 
 // ended lists what has expired of all that this server itself needs: its TLS
 // certificate, the issuing certificates whose keys are here, and what it opens
@@ -42,14 +47,14 @@ func (a *App) ended(ctx context.Context) (list []expired, err error) {
 	for _, one := range all {
 		chain, err := a.Authorities.Chain(ctx, one.ID)
 		if err != nil && ra.KindOf(err) != ra.NotFound {
-			list = append(list, expired{Name: "Authority " + one.Name, Message: ra.AsError(err).Message, Remedy: ra.AsError(err).Remedy})
+			list = append(list, expired{Page: "/authorities/" + string(one.ID), Name: "Authority " + one.Name, State: failed, Message: ra.AsError(err).Message, Remedy: ra.AsError(err).Remedy})
 			continue
 		}
 		for i, c := range chain {
 			if c.NotAfter.After(now) {
 				continue
 			}
-			e := expired{Name: "Issuing certificate of " + one.Name, Message: fmt.Sprintf("It ended on %s. Nothing that it signed is accepted, and it signs nothing more.", day(c.NotAfter)),
+			e := expired{Page: "/authorities/" + string(one.ID), Name: "Issuing certificate of " + one.Name, Message: fmt.Sprintf("It ended on %s. Nothing that it signed is accepted, and it signs nothing more.", day(c.NotAfter)),
 				Remedy: "Renew it. Where the key of its superior is elsewhere, send a new request there: chancery authority csr, then chancery authority install.", Command: "chancery authority renew " + quoted(one.Name)}
 			if i > 0 {
 				e.Name, e.Command = "Certificate above "+one.Name, ""
@@ -67,7 +72,7 @@ func (a *App) ended(ctx context.Context) (list []expired, err error) {
 				return list, err
 			}
 			if len(own) > 0 && !own[0].NotAfter.After(now) {
-				list = append(list, expired{Name: map[ra.Purpose]string{ra.PurposeSCEPRA: "SCEP certificate of ", ra.PurposeOCSP: "OCSP certificate of "}[purpose] + one.Name,
+				list = append(list, expired{Page: "/authorities/" + string(one.ID), Name: map[ra.Purpose]string{ra.PurposeSCEPRA: "SCEP certificate of ", ra.PurposeOCSP: "OCSP certificate of "}[purpose] + one.Name,
 					Message: fmt.Sprintf("It ended on %s.", day(own[0].NotAfter)), Remedy: "The server renews it by itself as soon as the authority issues again.", Command: "chancery authority test " + quoted(one.Name)})
 			}
 		}
@@ -79,18 +84,20 @@ func (a *App) ended(ctx context.Context) (list []expired, err error) {
 func quoted(name string) string { return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'" }
 
 // repair shows what has expired. It needs no login, because signing in may be
-// what does not work, and says nothing that a TLS client or a CRL would not.
+// what does not work, and says nothing that a TLS client or a CRL would not. It
+// mends nothing itself, because nobody has shown who they are: it leads to the
+// page that does, and names the command.
 func (a *App) repair(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	list, err := a.ended(r.Context())
 	if err != nil {
 		e := ra.AsError(err)
-		list = append(list, expired{Name: "Database", Message: e.Message, Remedy: e.Remedy})
+		list = append(list, expired{Name: "Database", State: failed, Message: e.Message, Remedy: e.Remedy})
 		a.Log.Error("the repair page is not complete", "error", err)
 	}
 	var page bytes.Buffer
@@ -116,10 +123,25 @@ func (a *App) sendToRepair(next http.Handler) http.Handler {
 	})
 }
 
+// repairPage is drawn with the style sheet of the console, and readable without.
 var repairPage = template.Must(template.New("repair").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Repair · Chancery</title>
-<style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}pre{padding:.6rem;border:1px solid;border-radius:.3rem;overflow:auto}h2{margin-bottom:0}</style></head>
-<body><main><h1>{{if .}}Something of this server has expired{{else}}Nothing of this server has expired{{end}}</h1>
-{{range .}}<section><h2>{{.Name}}</h2><p>{{.Message}} {{.Remedy}}</p>{{if .Command}}<pre>{{.Command}}</pre>{{end}}</section>
-{{end}}<p>{{if .}}Commands are run on the machine of the server, by whoever may open its data folder. {{end}}<code>chancery doctor</code> looks at everything else. <a href="/sign-in">Sign in</a></p></main></body></html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Repair · Chancery</title>
+<link rel="icon" href="/static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/console.css">
+</head>
+<body class="bare"><main class="repair">
+<p class="brand"><img src="/static/icon.svg" alt="" width="24" height="24">Chancery</p>
+<h1>{{if .}}Something of this server has expired{{else}}Nothing of this server has expired{{end}}</h1>
+{{if .}}<p class="help">Sign in to mend it in the console, or run the command on the machine of the server as somebody who may open its data folder. Where that is not the usual folder, add <code>--data FOLDER</code>.</p>
+{{range .}}<section class="card"><h2><span class="badge bad">{{or .State "Expired"}}</span> {{.Name}}</h2><p>{{.Message}}</p><p class="remedy">{{.Remedy}}</p>
+{{if .Command}}<pre class="command" tabindex="0"><code>{{.Command}}</code></pre>{{end}}{{if .Page}}<p class="buttons"><a class="button primary" href="{{.Page}}">Sign in and mend it</a></p>{{end}}</section>
+{{end}}{{else}}<div class="good-news"><p>What this server needs for itself is current: its TLS certificate, its issuing certificates, and those it opens SCEP messages and signs OCSP answers with.</p></div>
+{{end}}<p class="buttons"><a class="button{{if not .}} primary{{end}}" href="/sign-in">To the console</a></p>
+<p class="help"><code>chancery doctor</code> looks at everything else.</p>
+</main></body></html>
 `))

@@ -112,7 +112,7 @@ func TestUnusableTLSFiles(t *testing.T) {
 	}
 	defer a.Close(t.Context())
 	_, _, body, served := visitor(t, "https://"+a.Config.Listen+"/repair")
-	if !strings.Contains(body, "cannot be used") || !strings.Contains(served.Subject.CommonName, "repaired") {
+	if !strings.Contains(body, "cannot be used") || !strings.Contains(body, "Failed</span>") || !strings.Contains(served.Subject.CommonName, "repaired") {
 		t.Errorf("served with %s:\n%s", served.Subject, body)
 	}
 	if err := served.VerifyHostname("127.0.0.1"); err != nil {
@@ -138,10 +138,18 @@ func TestExpiredAuthority(t *testing.T) {
 		t.Errorf("%d to %q", status, header.Get("Location"))
 	}
 	_, _, body, _ := visitor(t, s.url("/repair"))
-	for _, want := range []string{"Issuing certificate of Embedded CA", "chancery authority renew &#39;Embedded CA&#39;"} {
+	page := "/authorities/" + string(s.ca.ID)
+	for _, want := range []string{"Issuing certificate of Embedded CA", "chancery authority renew &#39;Embedded CA&#39;", `href="` + page + `"`, `href="/sign-in"`, `href="/static/console.css"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the repair page lacks %q:\n%s", want, body)
 		}
+	}
+	// What the page is drawn with needs no login; mending does.
+	if status, header, _, _ := visitor(t, s.url("/static/console.css")); status != http.StatusOK || !strings.HasPrefix(header.Get("Content-Type"), "text/css") {
+		t.Errorf("the style sheet: %d %v", status, header)
+	}
+	if status, header, _, _ := visitor(t, s.url(page)); status != http.StatusSeeOther || !strings.HasPrefix(header.Get("Location"), "/sign-in?next=") {
+		t.Errorf("the page that mends it: %d to %q", status, header.Get("Location"))
 	}
 	found, err := s.doctor().Glance(t.Context(), localActor())
 	if err != nil || !has(found, "signing certificates", ca.StepFailed) {

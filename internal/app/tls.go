@@ -104,13 +104,13 @@ const renewFiles = "Put a new certificate and its key into the files that tls_ce
 // ended says what is wrong with the certificate, or gives an empty name.
 func (l *listenerCert) ended() (expired, bool) {
 	if _, err := l.get(nil); err != nil {
-		return expired{Name: "TLS certificate", Message: "There is none.", Remedy: renewFiles}, true
+		return expired{Name: "TLS certificate", State: failed, Message: "There is none.", Remedy: renewFiles}, true
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.problem != nil:
-		return expired{Name: "TLS certificate", Message: l.problem.Message + " Browsers are shown another one until then.", Remedy: l.problem.Remedy}, true
+		return expired{Name: "TLS certificate", State: failed, Message: l.problem.Message + " Browsers are shown another one until then.", Remedy: l.problem.Remedy}, true
 	case !l.cert.Leaf.NotAfter.After(l.now()):
 		return expired{Name: "TLS certificate", Message: fmt.Sprintf("The one in %s ended on %s.", l.path, day(l.cert.Leaf.NotAfter)), Remedy: renewFiles}, true
 	}

@@ -37,25 +37,14 @@ type Service struct {
 	Log       *slog.Logger
 	Observer  *observe.Observer // nil: nobody watches
 	PublicURL string            // where relying parties reach this server
-	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	Hold      func() error // unless nil, asked by Open: an error says why nothing is issued now
+	// Dial connects to authorities; nil: nothing may be reached.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Hold func() error // unless nil, asked by Open: an error says why nothing is issued now
 
 	mu     sync.Mutex
 	open   map[ra.AuthorityID]*Open
 	limits map[ra.AuthorityID]*limits
 	pulses map[ra.AuthorityID]*pulse
-}
-
-// Input is what somebody says about an authority. In an update, nil fields
-// stay as they are; Settings then may name only what changes.
-type Input struct {
-	GroupID       *ra.GroupID
-	Name          *string
-	Description   *string
-	Settings      []byte // JSON
-	RatePerSecond *float64
-	MaxInFlight   *int
-	Disabled      *bool
 }
 
 const (
@@ -94,6 +83,9 @@ func (s *Service) Create(ctx context.Context, actor ra.Actor, kindID string, in 
 	setting.Defaults(settings)
 	if err := setting.FromJSON(settings, orEmpty(in.Settings)); err != nil {
 		return nil, prefixed("settings", err)
+	}
+	if err := checkHost(actor, nil, settings); err != nil {
+		return nil, err
 	}
 	if p, ok := settings.(ca.Provisioner); ok {
 		if err := p.Provision(ctx, s.env(a)); err != nil {
@@ -146,53 +138,6 @@ func (s *Service) putChain(ctx context.Context, o *Open) error {
 		return err
 	}
 	return s.DB.Write(ctx, func(tx *store.Tx) error { return PutChain(tx, o.Authority.ID, chain) })
-}
-
-// Update changes an authority. Secrets that are not named stay as they are.
-func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.AuthorityID, in Input) (*ra.Authority, error) {
-	var a *ra.Authority
-	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
-		if a, err = s.editable(tx, actor, id); err != nil {
-			return err
-		}
-		before := *a
-		if err := apply(a, in); err != nil {
-			return err
-		}
-		if a.GroupID != before.GroupID {
-			if err := access.CheckGroup(tx, actor, access.EditAuthorities, a.GroupID); err != nil {
-				return err
-			}
-		}
-		old, err := s.settings(tx, a)
-		if err != nil {
-			return err
-		}
-		next, err := s.settings(tx, a)
-		if err != nil {
-			return err
-		}
-		if err := setting.FromJSON(next, orEmpty(in.Settings)); err != nil {
-			return prefixed("settings", err)
-		}
-		if _, err := next.Connect(ctx, s.env(a)); err != nil {
-			return prefixed("settings", err)
-		}
-		if err := s.put(tx, a, next); err != nil {
-			return err
-		}
-		if err := tx.UpdateAuthority(a); err != nil {
-			return err
-		}
-		return audit.Record(tx, audit.Entry{Code: audit.AuthorityChanged, Actor: actor, Group: a.GroupID, Object: string(a.ID),
-			Message: "Authority " + a.Name + " changed.", Details: map[string]any{"changes": append(rowChanges(&before, a), settingChanges(old, next)...)}})
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.forget(id)
-	s.remember(ctx, a)
-	return a, nil
 }
 
 // Delete removes an authority nothing was ever asked of; others are switched
@@ -252,35 +197,6 @@ func (s *Service) editable(tx *store.Tx, actor ra.Actor, id ra.AuthorityID) (*ra
 	return a, access.CheckGroup(tx, actor, access.EditAuthorities, a.GroupID)
 }
 
-func apply(a *ra.Authority, in Input) error {
-	set(&a.GroupID, in.GroupID)
-	set(&a.Name, in.Name)
-	set(&a.Description, in.Description)
-	set(&a.RatePerSecond, in.RatePerSecond)
-	set(&a.MaxInFlight, in.MaxInFlight)
-	set(&a.Disabled, in.Disabled)
-	var p ra.Problems
-	if ra.Fold(a.Name) == "" || len(a.Name) > 200 {
-		p.Add("name", "An authority needs a name of 1 to 200 characters.", "Give it the name people know it by.")
-	}
-	if a.GroupID == "" {
-		p.Add("group_id", "An authority belongs to an organization group.", "Name the group.")
-	}
-	if a.RatePerSecond < 0 || a.RatePerSecond > 10000 {
-		p.Add("rate_per_second", "The rate limit is out of range.", "Use 0 for none, or up to 10000 requests a second.")
-	}
-	if a.MaxInFlight < 0 || a.MaxInFlight > 1000 {
-		p.Add("max_in_flight", "The concurrency limit is out of range.", "Use 0 for the default, or up to 1000.")
-	}
-	return p.Err()
-}
-
-func set[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
 func orEmpty(raw []byte) []byte {
 	if len(raw) == 0 {
 		return []byte("{}")
@@ -297,35 +213,10 @@ func prefixed(field string, err error) error {
 	return p.Err()
 }
 
-func rowChanges(before, after *ra.Authority) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if b != a {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("name", before.Name, after.Name)
-	add("description", before.Description, after.Description)
-	add("rate_per_second", before.RatePerSecond, after.RatePerSecond)
-	add("max_in_flight", before.MaxInFlight, after.MaxInFlight)
-	add("disabled", before.Disabled, after.Disabled)
-	return out
-}
-
-// settingChanges are as people read them: secrets are masks.
-func settingChanges(before, after ca.Settings) []audit.Change {
-	var out []audit.Change
-	for _, c := range setting.Diff(before, after) {
-		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
-	}
-	return out
-}
-
 func (s *Service) env(a *ra.Authority) ca.Env {
 	dial := s.Dial
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
+		dial = egress.Policy{}.Dial // nobody said where it may go
 	}
 	return ca.Env{
 		Authority: a.ID, Name: a.Name, Dial: dial, Now: s.Now, Log: s.Log.With("authority", a.Name), PublicURL: s.PublicURL,

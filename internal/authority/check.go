@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"fmt"
 
 	"chancery/internal/access"
 	"chancery/internal/audit"
@@ -57,9 +56,13 @@ func (s *Service) TestSettings(ctx context.Context, actor ra.Actor, kindID strin
 	a := &ra.Authority{ID: id, GroupID: group, Name: "new authority", Kind: kind.ID}
 	settings := kind.New()
 	setting.Defaults(settings)
+	var old ca.Settings
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		if id != "" {
 			if a, err = s.editable(tx, actor, id); err != nil {
+				return err
+			}
+			if old, err = s.settings(tx, a); err != nil {
 				return err
 			}
 			settings, err = s.settings(tx, a)
@@ -72,6 +75,9 @@ func (s *Service) TestSettings(ctx context.Context, actor ra.Actor, kindID strin
 	}
 	if err := setting.FromJSON(settings, orEmpty(raw)); err != nil {
 		return prefixed("settings", err)
+	}
+	if err := checkHost(actor, old, settings); err != nil {
+		return err
 	}
 	if p, ok := settings.(ca.Provisioner); ok && id == "" {
 		if err := p.Provision(ctx, s.env(a)); err != nil {
@@ -179,49 +185,6 @@ func (s *Service) Renew(ctx context.Context, actor ra.Actor, id ra.AuthorityID) 
 func notOurs(a *ra.Authority) error {
 	return ra.Errorf(ra.Invalid, "The certificate of %q is not made here.", a.Name).
 		WithRemedy("Only an embedded CA has its own certificate renewed or signed through Chancery.")
-}
-
-// changeSettings changes an authority's settings by asking whoever keeps its
-// keys, which may take a while: no transaction is open meanwhile, and a change
-// that was made in between is taken into account by asking again.
-func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.AuthorityID, message string, change func(ca.Settings) error) (err error) {
-	defer s.forget(id)
-	for try := 1; ; try++ {
-		var before *ra.Authority
-		var settings ca.Settings
-		if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-			if before, err = s.editable(tx, actor, id); err != nil {
-				return err
-			}
-			settings, err = s.settings(tx, before)
-			return err
-		}); err != nil {
-			return err
-		}
-		if err := change(settings); err != nil {
-			return err
-		}
-		changed := false
-		err := s.DB.Write(ctx, func(tx *store.Tx) error {
-			a, err := s.editable(tx, actor, id)
-			if err != nil {
-				return err
-			}
-			if changed = !a.UpdatedAt.Equal(before.UpdatedAt); changed {
-				return ra.Errorf(ra.Conflict, "Somebody else changed the authority meanwhile.").WithRemedy("Look at it again and repeat the change.")
-			}
-			if err := s.put(tx, a, settings); err != nil {
-				return err
-			}
-			if err := tx.UpdateAuthority(a); err != nil {
-				return err
-			}
-			return audit.Record(tx, audit.Entry{Code: audit.AuthorityChanged, Actor: actor, Group: a.GroupID, Object: string(id), Message: fmt.Sprintf(message, a.Name)})
-		})
-		if !changed || try == 3 {
-			return err
-		}
-	}
 }
 
 // Chain gives the authority's certificates, the issuing one first, as stored.

@@ -60,7 +60,9 @@ func (s *Service) CreateAdmin(ctx context.Context, actor ra.Actor, in AdminInput
 
 // UpdateAdmin changes an administrator. Administrators may change their own
 // display name and mail address; the rest takes the right to manage them. The
-// last enabled owner cannot be disabled or demoted: Conflict.
+// last enabled owner cannot be disabled or demoted: Conflict. Whoever is given a
+// password, or none, is signed out everywhere; unused links end with every change
+// but that of the display name.
 func (s *Service) UpdateAdmin(ctx context.Context, actor ra.Actor, id ra.AdminID, in AdminInput) (*ra.Admin, error) {
 	old, err := s.Admin(ctx, actor, id)
 	if err != nil {
@@ -98,8 +100,13 @@ func (s *Service) UpdateAdmin(ctx context.Context, actor ra.Actor, id ra.AdminID
 			}
 		}
 		changes := adminChanges(&before, a)
-		if len(changes) == 0 {
-			return nil
+		if in.Password != nil || before.Disabled != a.Disabled {
+			err = signOut(tx, id)
+		} else if before.Name != a.Name || before.Email != a.Email || !slices.Equal(before.Grants, a.Grants) {
+			err = dropLinks(tx, id)
+		}
+		if err != nil || len(changes) == 0 && in.Password == nil {
+			return err
 		}
 		if err := tx.UpdateAdmin(a); err != nil {
 			return err
@@ -130,6 +137,9 @@ func (s *Service) DeleteAdmin(ctx context.Context, actor ra.Actor, id ra.AdminID
 			}
 		}
 		if err := tx.DeleteAdmin(id); err != nil {
+			return err
+		}
+		if err := dropLinks(tx, id); err != nil {
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.AdminDeleted, Actor: actor, Object: string(id), Message: "Administrator " + a.Name + " deleted."})

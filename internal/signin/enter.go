@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 
 	"chancery/internal/audit"
 	"chancery/internal/ra"
@@ -97,7 +98,7 @@ func (s *Service) renew(ctx context.Context, password secret.Text) (string, erro
 
 // ChangePassword gives the acting administrator another password. The present
 // one has to be named, if there is one; a wrong one is Denied and slowed down
-// like a sign-in. Other sessions of the administrator end.
+// like a sign-in. Other sessions and unused links of the administrator end.
 func (s *Service) ChangePassword(ctx context.Context, actor ra.Actor, present, next secret.Text) (*ra.Admin, error) {
 	if actor.Kind != ra.ActorAdmin {
 		return nil, ra.Errorf(ra.Denied, "Only a signed-in administrator has a password to change.").WithRemedy("Sign in to the console.")
@@ -126,7 +127,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor ra.Actor, present, n
 		}
 		before := *a
 		a.PasswordHash = hash
-		if err := tx.UpdateAdmin(a); err != nil {
+		if err := errors.Join(tx.UpdateAdmin(a), signOut(tx, id)); err != nil {
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.AdminChanged, Actor: actor, Object: string(id), Message: a.Name + " changed their password.",

@@ -97,6 +97,14 @@ func (s *Service) UseLink(ctx context.Context, text secret.Text, remote string) 
 	return in, nil
 }
 
+// dropLinks takes an administrator's unused links away. A link was made for the
+// administrator as they were: whoever holds it must not become what they are
+// now, nor get in past a password that was changed because of a thief.
+func dropLinks(tx *store.Tx, id ra.AdminID) error {
+	_, err := tx.DeleteLinks(linkPurpose, string(id))
+	return err
+}
+
 // LinkURL is the address that carries a link's secret part to the console.
 func (s *Service) LinkURL(link secret.Text) string {
 	return strings.TrimSuffix(s.PublicURL, "/") + "/sign-in/link?t=" + link.Reveal()

@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/url"
 	"strings"
@@ -153,7 +154,8 @@ func (s *Service) Passkeys(ctx context.Context, actor ra.Actor, id ra.AdminID) (
 	return list, err
 }
 
-// RemovePasskey deletes a passkey of an administrator.
+// RemovePasskey deletes a passkey of an administrator, whose sessions end: one
+// of them may have begun with it.
 func (s *Service) RemovePasskey(ctx context.Context, actor ra.Actor, admin ra.AdminID, id ra.PasskeyID) error {
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
 		a, err := load(tx, actor, admin)
@@ -168,7 +170,7 @@ func (s *Service) RemovePasskey(ctx context.Context, actor ra.Actor, admin ra.Ad
 			if p.ID != id {
 				continue
 			}
-			if err := tx.DeletePasskey(id); err != nil {
+			if err := errors.Join(tx.DeletePasskey(id), signOut(tx, admin)); err != nil {
 				return err
 			}
 			return audit.Record(tx, audit.Entry{Code: audit.PasskeyRemoved, Actor: actor, Object: string(admin), Related: string(id), Message: "Passkey " + p.Name + " of " + a.Name + " removed."})

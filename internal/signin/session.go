@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -58,24 +59,31 @@ func (s *Service) StartSession(ctx context.Context, m *scs.SessionManager, a *ra
 	if err := m.RenewToken(ctx); err != nil {
 		return err
 	}
+	var now string
+	if err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		now, err = stamp(tx, a)
+		return err
+	}); err != nil {
+		return err
+	}
 	m.Put(ctx, adminKey, string(a.ID))
-	m.Put(ctx, stampKey, stamp(a))
+	m.Put(ctx, stampKey, now)
 	return nil
 }
 
 // SessionActor gives the actor of the session in ctx, with the grants of this
-// moment. Nobody, and one who was deleted, disabled or given another password
-// meanwhile, is Unsigned.
+// moment. Nobody, and one who was deleted, disabled, given another password or
+// lost a passkey meanwhile, is Unsigned.
 func (s *Service) SessionActor(ctx context.Context, m *scs.SessionManager, remote string) (ra.Actor, error) {
 	id := m.GetString(ctx, adminKey)
 	if id == "" {
 		return ra.Actor{}, unsigned()
 	}
-	actor, a, err := s.actorFor(ctx, ra.AdminID(id), remote)
+	actor, now, err := s.actorFor(ctx, ra.AdminID(id), remote)
 	if err != nil {
 		return ra.Actor{}, err
 	}
-	if subtle.ConstantTimeCompare([]byte(m.GetString(ctx, stampKey)), []byte(stamp(a))) != 1 {
+	if subtle.ConstantTimeCompare([]byte(m.GetString(ctx, stampKey)), []byte(now)) != 1 {
 		return ra.Actor{}, unsigned()
 	}
 	return actor, nil
@@ -95,8 +103,30 @@ func (s *Service) EndSession(ctx context.Context, m *scs.SessionManager, remote 
 	return m.Destroy(ctx)
 }
 
-// stamp changes with the password.
-func stamp(a *ra.Admin) string {
-	sum := sha256.Sum256([]byte("session stamp\n" + a.PasswordHash))
-	return hex.EncodeToString(sum[:16])
+// stamp changes with the password, and whenever sessions are to end without
+// that: whoever has no password must be signed out, too.
+func stamp(tx *store.Tx, a *ra.Admin) (string, error) {
+	text := "session stamp\n" + a.PasswordHash
+	ended, err := tx.Fact(endedFact(a.ID))
+	switch {
+	case err == nil:
+		text += "\n" + ended
+	case ra.KindOf(err) != ra.NotFound:
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16]), nil
+}
+
+// endedFact names the fact that is another each time the sessions of an
+// administrator end.
+func endedFact(id ra.AdminID) string { return "sessions ended " + string(id) }
+
+// signOut ends what lets an administrator in without being asked again: all
+// sessions and unused links.
+func signOut(tx *store.Tx, id ra.AdminID) error {
+	if err := tx.PutFact(endedFact(id), rand.Text()); err != nil {
+		return err
+	}
+	return dropLinks(tx, id)
 }

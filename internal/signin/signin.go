@@ -148,9 +148,10 @@ func (s *Service) ActorFor(ctx context.Context, id ra.AdminID, remote string) (r
 	return actor, err
 }
 
-func (s *Service) actorFor(ctx context.Context, id ra.AdminID, remote string) (actor ra.Actor, a *ra.Admin, err error) {
+// actorFor also gives the stamp that a session of this moment has.
+func (s *Service) actorFor(ctx context.Context, id ra.AdminID, remote string) (actor ra.Actor, now string, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		a, err = tx.Admin(id)
+		a, err := tx.Admin(id)
 		if ra.KindOf(err) == ra.NotFound || (err == nil && a.Disabled) {
 			return unsigned()
 		}
@@ -158,13 +159,16 @@ func (s *Service) actorFor(ctx context.Context, id ra.AdminID, remote string) (a
 			return err
 		}
 		actor = adminActor(a, remote)
-		actor.Grants, err = access.Resolve(tx, a.Grants)
+		if actor.Grants, err = access.Resolve(tx, a.Grants); err != nil {
+			return err
+		}
+		now, err = stamp(tx, a)
 		return err
 	})
 	if err != nil {
-		return ra.Actor{}, nil, err
+		return ra.Actor{}, "", err
 	}
-	return actor, a, nil
+	return actor, now, nil
 }
 
 // adminActor is an administrator at the console, without grants.

@@ -144,6 +144,12 @@ func checkDN(text string) error {
 	return nil
 }
 
+// HostParts gives the addresses of keys, whether or not they are in use now: a
+// file, a library and the account of the service open with them.
+func (s *Settings) HostParts() []string {
+	return slices.DeleteFunc([]string{s.KeyURI, s.RootKeyURI}, func(address string) bool { return address == "" })
+}
+
 // Validate holds settings against each other: an authority that exists already
 // is complete, and an overlap is shorter than what it belongs to.
 func (s *Settings) Validate() error {
