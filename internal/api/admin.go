@@ -59,7 +59,7 @@ func (s *Server) createLink(ctx context.Context, actor ra.Actor, in *posted[reso
 	if life == 0 {
 		life = signin.LinkLife
 	}
-	return &body[resource.Link]{resource.Link{Link: link.Reveal(), ExpiresAt: s.Now().UTC().Add(life).Truncate(time.Second)}}, nil
+	return &body[resource.Link]{resource.Link{Link: s.Signin.LinkURL(link), ExpiresAt: s.Now().UTC().Add(life).Truncate(time.Second)}}, nil
 }
 
 func adminInput(in resource.AdminInput) signin.AdminInput {

@@ -58,7 +58,11 @@ func (s *Server) updateAuthority(ctx context.Context, actor ra.Actor, in *change
 	if k := in.Body.Kind; k != nil && *k != a.Kind {
 		return nil, ra.Errorf(ra.Invalid, "The kind of an authority does not change.").WithField("kind").WithRemedy("Define another authority.")
 	}
-	a, err = s.Authorities.Update(ctx, actor, a.ID, authorityInput(in.Body))
+	input := authorityInput(in.Body)
+	if in.IfMatch != "" && in.IfMatch != "*" {
+		input.Seen = a.UpdatedAt
+	}
+	a, err = s.Authorities.Update(ctx, actor, a.ID, input)
 	return one(a, err, resource.OfAuthority, authorityUpdated)
 }
 

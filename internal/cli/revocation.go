@@ -21,7 +21,7 @@ func (p *Program) revocations() *cobra.Command {
 				{"BY", func(r resource.Revocation) string { return r.OrderBy }}, {"ORDERED", func(r resource.Revocation) string { return when(r.Created) }}},
 			"Nobody has revoked many at once. Order it with: chancery revocation order --template TEMPLATE")
 	})
-	one := p.verb("show REVOCATION", "Tell how far a revocation of many has come", "  chancery revocation show rvb_…", cobra.ExactArgs(1), func(s *session, args []string) error {
+	one := p.verb("show REVOCATION", "Tell how far a revocation of many has come", "  chancery revocation show blk_…", cobra.ExactArgs(1), func(s *session, args []string) error {
 		r, err := s.c.Revocation(s.ctx, args[0])
 		if err != nil {
 			return err

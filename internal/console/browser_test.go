@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
+	"chancery/internal/authority"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/ra"
@@ -323,7 +324,7 @@ func (w *world) pictured() map[string]string {
 		"users": "/users", "user": "/users/" + w.ids["users"], "groups": "/groups", "group": "/groups/" + w.ids["site"], "endpoints": "/endpoints", "endpoint": "/endpoints/" + w.ids["endpoints"],
 		"endpoint-edit": "/endpoints/" + w.ids["endpoints"] + "/edit", "authorities": "/authorities", "authority": "/authorities/" + w.ids["authorities"], "authority-kinds": "/authorities/new", "authority-new": "/authorities/new?kind=embedded",
 		"obligations": "/obligations", "audit": "/audit", "admins": "/administrators", "admin": "/administrators/" + w.ids["administrators"], "admin-edit": "/administrators/" + w.ids["administrators"] + "/edit",
-		"tokens": "/tokens", "status": "/status", "profile": "/profile", "search": "/search?q=ada", "challenge-new": "/devices/" + w.ids["devices"] + "/challenge",
+		"master-key": "/master-key", "master-key-rotate": "/master-key/rotate", "revocations": "/revocations", "revocation": "/revocations/" + w.ids["revocations"], "tokens": "/tokens", "status": "/status", "profile": "/profile", "search": "/search?q=ada", "challenge-new": "/devices/" + w.ids["devices"] + "/challenge",
 	}
 }
 
@@ -337,6 +338,10 @@ func TestBrowserLooks(t *testing.T) {
 	w.fill()
 	w.set(now)
 	w.age()
+	_, err := w.c.Authorities.Update(context.Background(), system, ra.AuthorityID(w.ids["authorities"]), authority.Input{Settings: []byte(`{"crl_shards": 16}`)})
+	must(t, err)
+	must(t, w.c.Lifecycle.PublishDue(context.Background()))
+	must(t, w.c.Keyring.Sync(context.Background()))
 	c := newChrome(t, w)
 	c.open("/sign-in")
 	c.shoot("sign-in", 1280)

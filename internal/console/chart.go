@@ -38,12 +38,13 @@ func renewsItself(action string) bool {
 	return ra.Action(action) == ra.ActionRenew || ra.Action(action) == ra.ActionAwait
 }
 
-// chart turns the calendar into strips, those that need attention first.
-func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) []strip {
+// chart turns the calendar into strips, those that need attention first, and
+// gives how many certificates end on the fullest day of one authority.
+func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) ([]strip, int) {
 	type day struct{ calm, need int }
 	days := map[string]*[chartDays]day{}
 	var order []string
-	most := 2 // so that a single certificate does not look like a storm
+	highest := 0
 	for _, b := range buckets {
 		if b.Day < 0 || b.Day >= chartDays {
 			continue
@@ -58,8 +59,9 @@ func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) []strip {
 		} else {
 			d.need += int(b.N)
 		}
-		most = max(most, d.calm+d.need)
+		highest = max(highest, d.calm+d.need)
 	}
+	most := max(highest, 2) // so that a single certificate does not look like a storm
 	var out []strip
 	for _, id := range order {
 		s := strip{Authority: v.authorityLink(ra.AuthorityID(id)), Marks: []int{0, 30 * chartStep, 60 * chartStep}}
@@ -74,14 +76,14 @@ func (v *visit) chart(buckets []store.ExpiryBucket, now time.Time) []strip {
 			b := bar{X: i*chartStep + 1, Height: scaled(d.calm, most), NeedAll: scaled(d.need, most)}
 			b.Top = chartHeight - b.Height
 			b.NeedTop = b.Top - b.NeedAll
-			from := now.AddDate(0, 0, i)
-			b.Title = from.UTC().Format("2006-01-02") + ": " + plural(d.calm, "certificate") + " renewed automatically, " + count(d.need) + " need attention"
-			b.URL = address("/certificates", url.Values{"authority": {id}, "from": {from.UTC().Format(time.RFC3339)}, "to": {from.AddDate(0, 0, 1).UTC().Format(time.RFC3339)}})
+			from := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, i)
+			b.Title = from.Format("2006-01-02") + ": " + plural(d.calm, "certificate") + " renewed automatically, " + count(d.need) + " need attention"
+			b.URL = address("/certificates", url.Values{"authority": {id}, "from": {from.Format(time.RFC3339)}, "to": {from.AddDate(0, 0, 1).Format(time.RFC3339)}})
 			s.Bars = append(s.Bars, b)
 		}
 		out = append(out, s)
 	}
-	return out
+	return out, highest
 }
 
 // scaled gives the height of n among at most most; what is there is seen.

@@ -25,6 +25,7 @@ import (
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
+	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/signin"
 	"chancery/internal/store"
@@ -39,6 +40,7 @@ type Console struct {
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service
+	Keyring     *keyring.Service
 	DB          *store.DB // for the status page only
 	Now         func() time.Time
 	Log         *slog.Logger

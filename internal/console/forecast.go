@@ -16,6 +16,7 @@ type forecastView struct {
 	Marks           []int
 	Message, Remedy string
 	Due, Devices    int64 // over all days
+	Highest         int64 // what the highest bar stands for
 }
 
 // FailurePercent is how many of a hundred calls were not answered.
@@ -35,11 +36,11 @@ func (v *visit) forecast(a *ra.Authority) (*forecastView, error) {
 	if f.Missed > 0 {
 		out.Message, out.Remedy = f.Shortage(a.Name)
 	}
-	most := int64(2)
 	for _, d := range f.Days {
-		most = max(most, d.Due+d.Devices)
+		out.Highest = max(out.Highest, d.Due+d.Devices)
 		out.Due, out.Devices = out.Due+d.Due, out.Devices+d.Devices
 	}
+	most := max(out.Highest, 2)
 	if f.PerDay > 0 && f.PerDay < 4*most {
 		most = max(most, f.PerDay)
 		out.Line = chartHeight - scaled(int(f.PerDay), int(most))

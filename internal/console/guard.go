@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"runtime/debug"
 
-	"chancery/internal/access"
 	"chancery/internal/ra"
 )
 
@@ -83,8 +82,8 @@ func (v *visit) run() error {
 	if err := v.identify(); err != nil {
 		return err
 	}
-	if v.route.needs != "" && !access.May(v.actor, v.route.needs) {
-		return access.Check(v.actor, v.route.needs, "")
+	if err := v.admits(v.route); err != nil {
+		return err
 	}
 	return v.route.do(v)
 }

@@ -16,6 +16,7 @@ var shapes = map[string]string{
 	"terminal":    `<rect x="3" y="4.500" width="18" height="15" rx="2"/><path d="M7 9.500l3 2.500-3 2.500M12.500 15h4"/>`,
 	"clock":       `<circle cx="12" cy="12" r="8.500"/><path d="M12 7v5l3.500 2"/>`,
 	"certificate": `<rect x="3" y="4" width="18" height="13" rx="1.500"/><path d="M7 8.500h10M7 12h5"/><circle cx="16" cy="15.500" r="2.500"/><path d="M14.500 17.500V22l1.500-1 1.500 1v-4.500"/>`,
+	"revoke":      `<circle cx="12" cy="12" r="8.500"/><path d="M6 6l12 12"/>`,
 	"request":     `<path d="M4 13l2.500-8h11L20 13v6H4z"/><path d="M4 13h5l1.500 2.500h3L15 13h5"/>`,
 	"device":      `<rect x="3" y="4" width="18" height="12" rx="1.500"/><path d="M8.500 20.500h7M12 16v4.500"/>`,
 	"group":       `<rect x="9" y="3" width="6" height="5" rx="1"/><rect x="3" y="16" width="6" height="5" rx="1"/><rect x="15" y="16" width="6" height="5" rx="1"/><path d="M12 8v4M6 16v-4h12v4"/>`,

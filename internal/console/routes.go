@@ -6,6 +6,7 @@ import "chancery/internal/access"
 type route struct {
 	pattern string
 	needs   access.Permission // hides what would be refused; empty: anybody who is signed in
+	whole   bool              // needs it in the whole installation
 	open    bool              // needs no session
 	upload  bool              // takes a file
 	do      func(*visit) error
@@ -40,6 +41,7 @@ var routes = []route{
 	{pattern: "POST /certificates/revoke", needs: access.Revoke, do: (*visit).bulkRevokePage},
 	{pattern: "POST /certificates/revoke/confirm", needs: access.Revoke, do: (*visit).bulkRevoke},
 	{pattern: "POST /certificates/revoke/all", needs: access.Revoke, do: (*visit).bulkRevokeAll},
+	{pattern: "GET /revocations", needs: access.Revoke, do: (*visit).revocations},
 	{pattern: "GET /revocations/{id}", needs: access.Revoke, do: (*visit).revocation},
 	{pattern: "GET /certificates/{id}", needs: access.See, do: (*visit).certificate},
 	{pattern: "GET /certificates/{id}/download", needs: access.See, do: (*visit).certificateFile},
@@ -134,6 +136,8 @@ var routes = []route{
 	{pattern: "GET /authorities/{id}/chain.pem", needs: access.See, do: (*visit).authorityChain},
 	{pattern: "POST /authorities/{id}/csr", needs: access.EditAuthorities, do: (*visit).authorityCSR},
 	{pattern: "POST /authorities/{id}/install", needs: access.EditAuthorities, do: (*visit).installAuthority},
+	{pattern: "GET /authorities/{id}/renew", needs: access.EditAuthorities, do: (*visit).renewAuthorityPage},
+	{pattern: "POST /authorities/{id}/renew", needs: access.EditAuthorities, do: (*visit).renewAuthority},
 	{pattern: "GET /authorities/{id}/delete", needs: access.EditAuthorities, do: (*visit).deleteAuthorityPage},
 	{pattern: "POST /authorities/{id}/delete", needs: access.EditAuthorities, do: (*visit).deleteAuthority},
 
@@ -159,6 +163,12 @@ var routes = []route{
 	{pattern: "GET /tokens/{id}/revoke", needs: access.EditAdmins, do: (*visit).revokeTokenPage},
 	{pattern: "POST /tokens/{id}/revoke", needs: access.EditAdmins, do: (*visit).revokeToken},
 
+	{pattern: "GET /master-key", needs: access.EditAdmins, whole: true, do: (*visit).masterKey},
+	{pattern: "GET /master-key/rotate", needs: access.EditAdmins, whole: true, do: (*visit).rotateMasterKeyPage},
+	{pattern: "POST /master-key/rotate", needs: access.EditAdmins, whole: true, do: (*visit).rotateMasterKey},
+	{pattern: "GET /master-key/drop", needs: access.EditAdmins, whole: true, do: (*visit).dropMasterKeyPage},
+	{pattern: "POST /master-key/drop", needs: access.EditAdmins, whole: true, do: (*visit).dropMasterKey},
+
 	{pattern: "GET /status", needs: access.See, do: (*visit).status},
 }
 
@@ -175,10 +185,18 @@ type menuItem struct {
 
 var menu = []menuSection{
 	{"", []menuItem{{"Now", "/", "clock"}}},
-	{"Certificates", []menuItem{{"Certificates", "/certificates", "certificate"}, {"Requests", "/requests", "request"}, {"Obligations", "/obligations", "todo"}}},
+	{"Certificates", []menuItem{{"Certificates", "/certificates", "certificate"}, {"Revocations", "/revocations", "revoke"}, {"Requests", "/requests", "request"}, {"Obligations", "/obligations", "todo"}}},
 	{"Holders", []menuItem{{"Devices", "/devices", "device"}, {"Users", "/users", "person"}, {"Groups", "/groups", "group"}}},
 	{"Issuance", []menuItem{{"Templates", "/templates", "template"}, {"SCEP endpoints", "/endpoints", "endpoint"}, {"Authorities", "/authorities", "authority"}}},
-	{"Installation", []menuItem{{"Audit log", "/audit", "audit"}, {"Administrators", "/administrators", "person"}, {"API tokens", "/tokens", "token"}, {"Status", "/status", "status"}}},
+	{"Installation", []menuItem{{"Audit log", "/audit", "audit"}, {"Administrators", "/administrators", "person"}, {"API tokens", "/tokens", "token"}, {"Master key", "/master-key", "key"}, {"Status", "/status", "status"}}},
+}
+
+// admits asks whether a route is for the visitor at all.
+func (v *visit) admits(r *route) error {
+	if r.needs == "" || !r.whole && access.May(v.actor, r.needs) {
+		return nil
+	}
+	return access.Check(v.actor, r.needs, "")
 }
 
 // menu gives the entries the visitor can use.
@@ -191,7 +209,7 @@ func (v *visit) menu() []menuSection {
 			if m.Path == "/" {
 				pattern = "GET /{$}"
 			}
-			if r := v.routes[pattern]; v.mayAnywhere(r.needs) {
+			if v.admits(v.routes[pattern]) == nil {
 				items = append(items, m)
 			}
 		}

@@ -180,7 +180,7 @@ func TestForeignObjectsAreNotFound(t *testing.T) {
 			t.Errorf("%s: status %d, want 404\n%s", r.pattern, a.status, visible(a.body))
 		}
 	}
-	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/audit",
+	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/revocations", "/audit",
 		"/administrators", "/tokens", "/search?q=ada", "/search.json?q=ada", "/status", "/", "/requests/new", "/templates/new"} {
 		a := b.get(list)
 		for noun, id := range w.ids {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"chancery/internal/access"
+	"chancery/internal/audit"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -37,15 +39,25 @@ var auditPage = view[auditView]("audit")
 func objectLink(id string) link {
 	prefix, _, ok := strings.Cut(id, "_")
 	base := map[string]string{ra.GroupPrefix: "/groups/", ra.UserPrefix: "/users/", ra.DevicePrefix: "/devices/", ra.AuthorityPrefix: "/authorities/", ra.TemplatePrefix: "/templates/",
-		ra.EndpointPrefix: "/endpoints/", ra.RequestPrefix: "/requests/", ra.CertificatePrefix: "/certificates/", ra.AdminPrefix: "/administrators/"}[prefix]
+		ra.EndpointPrefix: "/endpoints/", ra.RequestPrefix: "/requests/", ra.CertificatePrefix: "/certificates/", ra.AdminPrefix: "/administrators/", store.BulkPrefix: "/revocations/"}[prefix]
 	if !ok || base == "" {
 		return link{Title: id}
 	}
 	return link{id, base + id}
 }
 
+// manyEvents are enough to find some among them that are not revocation lists.
+const manyEvents = 200
+
+// notable gives the first n entries that are not about a revocation list: those
+// come by the hundred, and their present state is shown elsewhere.
+func notable(list []*ra.AuditEntry, n int) []*ra.AuditEntry {
+	list = slices.DeleteFunc(list, func(e *ra.AuditEntry) bool { return e.Code == audit.CRLPublished })
+	return list[:min(n, len(list))]
+}
+
 // auditNouns are the starts of event codes that the filter offers.
-var auditNouns = []string{"certificate", "request", "key", "device", "user", "group", "template", "endpoint", "challenge", "authority", "crl", "admin", "passkey", "token", "link", "server"}
+var auditNouns = []string{"certificate", "request", "key", "device", "user", "group", "template", "endpoint", "challenge", "authority", "crl", "admin", "passkey", "token", "link", "master_key", "installation", "clock"}
 
 func (v *visit) auditLog() error { return v.showAudit(nil) }
 
@@ -70,7 +82,7 @@ func (v *visit) showAudit(report *store.AuditReport) error {
 	}
 	var codes []option
 	for _, n := range auditNouns {
-		codes = append(codes, option{Value: n, Label: strings.ToUpper(n[:1]) + n[1:]})
+		codes = append(codes, option{Value: n, Label: badgeOf(n).Word})
 	}
 	data := auditView{Filter: v.filter("Message or person", choice{"code", "About", codes}), Since: v.query("since"), Until: v.query("until"), Pager: v.pager(next, len(list)), Report: report,
 		MayVerify: access.Check(v.actor, access.SeeAudit, "") == nil, CLI: []string{"chancery audit list", "chancery audit verify"}}

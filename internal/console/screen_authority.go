@@ -16,11 +16,11 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-// issuerLine is one certificate of an authority with its public addresses.
+// issuerLine is one certificate of an authority.
 type issuerLine struct {
 	Subject, Fingerprint string
 	NotAfter             time.Time
-	CRL, CER             string // empty when others publish them
+	Address              string // where relying parties find it; empty when others publish it
 }
 
 type authorityView struct {
@@ -31,8 +31,11 @@ type authorityView struct {
 	Abilities   []string
 	Settings    []previewLine
 	Chain       []issuerLine
+	Published   []publication // empty when others publish its revocations
 	OCSP        string
+	Unnamed     bool // certificates name no address of this server
 	Subordinate bool
+	Renews      bool // its signing certificate can be renewed here
 	Steps       []ca.Step
 	Tested      bool
 	CSR         string
@@ -40,6 +43,7 @@ type authorityView struct {
 	Forecast    *forecastView // nil: there is none
 	Events      []*ra.AuditEntry
 	MayEdit     bool
+	MayAudit    bool
 	CLI         []string
 }
 
@@ -63,15 +67,17 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	if err != nil {
 		return err
 	}
-	data := authorityView{Authority: a, KindTitle: a.Kind, Group: v.groupLink(a.GroupID), MayEdit: v.may(access.EditAuthorities, a.GroupID), Trouble: v.trouble(wrong),
+	data := authorityView{Authority: a, KindTitle: a.Kind, Group: v.groupLink(a.GroupID), MayEdit: v.may(access.EditAuthorities, a.GroupID), MayAudit: v.mayAnywhere(access.SeeAudit), Trouble: v.trouble(wrong),
 		CLI: []string{"chancery authority show " + string(a.ID), "chancery authority test " + string(a.ID)}}
 	data.Health = v.health(a)
 	if data.Forecast, err = v.forecast(a); err != nil {
 		return err
 	}
-	if data.Events, err = v.Audit.About(v.ctx(), string(a.ID), 20); err != nil {
+	events, err := v.Audit.About(v.ctx(), string(a.ID), manyEvents)
+	if err != nil {
 		return err
 	}
+	data.Events = notable(events, 20)
 	if k, err := v.Authorities.Kind(a.Kind); err == nil {
 		data.KindTitle = k.Title
 		s := k.New()
@@ -82,6 +88,8 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 		data.Settings = settingLines(s, setSecrets(a.Settings))
 		_, subordinate := s.(ca.Subordinate)
 		data.Subordinate = subordinate && strings.Contains(string(a.Settings), `"subordinate"`)
+		_, renewer := s.(ca.Renewer)
+		data.Renews = renewer && !data.Subordinate
 	}
 	if err := v.authorityCertificates(&data); err != nil {
 		return err
@@ -92,23 +100,23 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	return authorityPage.show(v, statusOf(wrong), data)
 }
 
-// authorityCertificates fills in the chain and, where revocations are signed
-// here, the addresses that relying parties use.
+// authorityCertificates fills in the chain, what the authority can do and,
+// where revocations are signed here, the addresses that relying parties use.
 func (v *visit) authorityCertificates(data *authorityView) error {
 	chain, err := v.Authorities.Chain(v.ctx(), data.Authority.ID)
 	if err != nil {
 		return err
 	}
-	signs := map[string]bool{}
-	if o, err := v.Authorities.Open(v.ctx(), data.Authority.ID); err == nil {
+	var addresses map[string]string // of its certificates, by the hash of the key
+	// One that cannot be opened says so in its health.
+	if o, err := v.Authorities.Reach(v.ctx(), data.Authority.ID); err == nil {
 		for _, ability := range ca.Abilities(o.Connector) {
 			data.Abilities = append(data.Abilities, abilityWords[ability])
 		}
-		if s, ok := o.Connector.(ca.CRLSigner); ok {
-			for _, i := range s.Issuers() {
-				signs[authority.Hash(i.RawSubjectPublicKeyInfo)] = true
+		if _, signs := o.Connector.(ca.CRLSigner); signs {
+			if addresses, err = v.published(data); err != nil {
+				return err
 			}
-			data.OCSP = v.address("/ocsp")
 		}
 	}
 	for _, x := range chain {
@@ -116,11 +124,7 @@ func (v *visit) authorityCertificates(data *authorityView) error {
 		if err != nil {
 			return err
 		}
-		line := issuerLine{Subject: name.String(), Fingerprint: fingerprint(x.Raw), NotAfter: x.NotAfter}
-		if hash := authority.Hash(x.RawSubjectPublicKeyInfo); signs[hash] {
-			line.CRL, line.CER = v.address("/pki/"+hash[:16]+".crl"), v.address("/pki/"+hash[:16]+".cer")
-		}
-		data.Chain = append(data.Chain, line)
+		data.Chain = append(data.Chain, issuerLine{Subject: name.String(), Fingerprint: fingerprint(x.Raw), NotAfter: x.NotAfter, Address: addresses[authority.Hash(x.RawSubjectPublicKeyInfo)]})
 	}
 	return nil
 }
@@ -187,6 +191,9 @@ func (v *visit) installAuthority() error {
 	return v.done("/authorities/"+string(a.ID), "The signing certificate is installed.")
 }
 
+// maxChain bounds how many certificates one answer of a superior CA may hold.
+const maxChain = 10
+
 func readChain(text string) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	rest := []byte(text)
@@ -194,6 +201,9 @@ func readChain(text string) ([]*x509.Certificate, error) {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			break
+		}
+		if len(chain) == maxChain {
+			return nil, ra.Errorf(ra.Invalid, "There are more than %d certificates in it.", maxChain).WithField("chain").WithRemedy("Paste the issued certificate and those above it only.")
 		}
 		x, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -11,8 +11,12 @@ import (
 	"chancery/internal/store"
 )
 
-// maxBulk is how many certificates one bulk action touches.
-const maxBulk = 500
+// maxBulk is how many certificates one bulk action touches, and shown how many
+// stand for those of a larger one.
+const (
+	maxBulk = 500
+	shown   = 20
+)
 
 // bulkLine is one certificate of a bulk action: what would happen to it, or
 // what did.
@@ -111,7 +115,7 @@ func (v *visit) askBulk(f *revokeForm, posted, typed url.Values, wrong error) er
 		if err != nil {
 			return err
 		}
-		data.All, data.Filter = int(total), posted.Get("filter")
+		data.All, data.Filter, list = int(total), posted.Get("filter"), list[:shown]
 	}
 	for _, c := range list {
 		l := bulkLine{Certificate: c, Skip: v.skip(c)}

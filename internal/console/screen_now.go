@@ -15,6 +15,8 @@ type nowView struct {
 	MoreLate   bool
 	Waiting    []requestLine
 	Strips     []strip
+	Highest    int  // what the highest bar stands for
+	Lined      bool // a strip shows what its authority can do
 	From, To   time.Time
 	Attention  int
 	Renewed    int
@@ -51,15 +53,18 @@ func (v *visit) now() error {
 	if err != nil {
 		return err
 	}
-	data.Strips = v.chart(buckets, now)
+	data.Strips, data.Highest = v.chart(buckets, now)
 	for _, s := range data.Strips {
+		data.Lined = data.Lined || s.Line > 0
 		data.Attention += s.Attention
 		data.Renewed += s.Ends - s.Attention
 	}
 	if data.MayAudit {
-		if data.Recent, _, err = v.Audit.Find(v.ctx(), v.actor, store.AuditFilter{Page: store.Page{Limit: 8}}); err != nil {
+		recent, _, err := v.Audit.Find(v.ctx(), v.actor, store.AuditFilter{Page: store.Page{Limit: manyEvents}})
+		if err != nil {
 			return err
 		}
+		data.Recent = notable(recent, 8)
 	} else {
 		recent, _, err := v.Lifecycle.FindCertificates(v.ctx(), v.actor, store.CertificateFilter{Page: store.Page{Limit: 8}})
 		if err != nil {

@@ -152,7 +152,7 @@ func (v *visit) askRemovePasskey(wrong error) error {
 	if err != nil {
 		return err
 	}
-	return v.confirm(confirmView{Title: "Remove the passkey", About: p.Name, Effect: []string{"You cannot sign in with it any more. Remove it from the device or key too."}, Form: form{Cancel: "/profile", Danger: true}}, nil, nil, wrong)
+	return v.confirm(confirmView{Title: "Remove the passkey", About: p.Name, Effect: []string{"You cannot sign in with it any more. Remove it from the device or key too.", "Your other sessions end."}, Form: form{Cancel: "/profile", Danger: true}}, nil, nil, wrong)
 }
 
 func (v *visit) removePasskey() error {
@@ -163,5 +163,8 @@ func (v *visit) removePasskey() error {
 	if err := v.Signin.RemovePasskey(v.ctx(), v.actor, v.admin.ID, p.ID); err != nil {
 		return v.askRemovePasskey(err)
 	}
-	return v.done("/profile", "The passkey "+p.Name+" is removed.")
+	if err := v.enter(v.admin); err != nil {
+		return err
+	}
+	return v.done("/profile", "The passkey "+p.Name+" is removed. Your other sessions have ended.")
 }

@@ -1,22 +1,119 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
+	"strings"
 
-	"chancery/internal/ra"
-	"chancery/internal/setting"
 	"chancery/internal/store"
 )
 
-// revocationView is a revocation of many certificates, while it goes on and
-// after it.
-type revocationView struct {
+// revocationsView lists the revocations of many certificates.
+type revocationsView struct {
+	Lines   []revocationLine
+	Running bool
+	Limit   int // of what one action revokes at once, without the background
+	CLI     []string
+}
+
+// revocationLine is a revocation of many with how far it has come.
+type revocationLine struct {
 	*store.Bulk
-	Total, Revoked, Skipped, Failed int
-	Left                            int // not looked at yet
-	Done                            bool
-	CLI                             []string
+	What   string // the filter, in words
+	State  string
+	Looked int64 // certificates that were looked at so far
+}
+
+var revocationsPage = view[revocationsView]("revocations")
+
+func (d revocationsView) refreshAfter() int {
+	if d.Running {
+		return 3
+	}
+	return 0
+}
+
+func (v *visit) revocations() error {
+	list, err := v.Lifecycle.Bulks(v.ctx(), v.actor)
+	if err != nil {
+		return err
+	}
+	data := revocationsView{Limit: maxBulk, CLI: []string{"chancery revocation list", "chancery revocation order --template TEMPLATE --dry-run"}}
+	for _, b := range list {
+		l := v.revocationLine(b)
+		data.Running = data.Running || b.EndedAt.IsZero()
+		data.Lines = append(data.Lines, l)
+	}
+	return revocationsPage.show(v, http.StatusOK, data)
+}
+
+func (v *visit) revocationLine(b *store.Bulk) revocationLine {
+	l := revocationLine{Bulk: b, What: v.filterWords(b.Filter), State: "under way", Looked: b.Revoked + b.Skipped + b.Failed}
+	switch {
+	case b.EndedAt.IsZero():
+	case b.Failed > 0:
+		l.State = "some failed"
+	default:
+		l.State = "done"
+	}
+	return l
+}
+
+// filterWords says what a filter of certificates lets through.
+func (v *visit) filterWords(f store.CertificateFilter) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if f.Text != "" {
+		add("matching “%s”", clip(f.Text, 60))
+	}
+	var states []string
+	for _, s := range f.States {
+		states = append(states, strings.ToLower(badgeOf(string(s)).Word))
+	}
+	if slices.Sort(states); len(states) > 0 && len(states) < 3 { // three: all that can be revoked
+		add("%s", strings.Join(states, " or "))
+	}
+	for _, one := range []struct {
+		noun string
+		link link
+	}{{"template", v.templateLink(f.Template)}, {"authority", v.authorityLink(f.Authority)}, {"device", v.deviceLink(f.Device)}, {"user", v.userLink(f.User)}} {
+		if one.link.Title != "" {
+			add("%s %s", one.noun, one.link.Title)
+		}
+	}
+	if f.Serial != "" {
+		add("serial %s", f.Serial)
+	}
+	if f.SPKIHash != "" {
+		add("one key")
+	}
+	if !f.ExpiresAfter.IsZero() {
+		add("ending after %s", f.ExpiresAfter.UTC().Format("2006-01-02 15:04"))
+	}
+	if !f.ExpiresBefore.IsZero() {
+		add("ending before %s", f.ExpiresBefore.UTC().Format("2006-01-02 15:04"))
+	}
+	if len(parts) == 0 {
+		return "everything in use"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ReasonWords are the reason and the comment of a revocation.
+func (l revocationLine) ReasonWords() string {
+	if l.Comment == "" {
+		return l.Reason.String()
+	}
+	return l.Reason.String() + ": " + l.Comment
+}
+
+// revocationView is one of them, while it goes on and after it.
+type revocationView struct {
+	revocationLine
+	Left int64 // not looked at yet
+	Done bool
+	CLI  []string
 }
 
 var revocationPage = view[revocationView]("revocation")
@@ -28,48 +125,11 @@ func (d revocationView) refreshAfter() int {
 	return 2
 }
 
-// bulkFilter is the filter of the list that somebody wants revoked. What cannot
-// be read finds nothing: chosen has said so before.
-func (v *visit) bulkFilter(posted url.Values) store.CertificateFilter {
-	q, err := url.ParseQuery(posted.Get("filter"))
-	if err != nil {
-		return store.CertificateFilter{Groups: []ra.GroupID{}}
-	}
-	f, _ := v.certificateFilter(q)
-	return f
-}
-
-// bulkRevokeAll orders the revocation of everything that the filter finds.
-func (v *visit) bulkRevokeAll() error {
-	posted, err := v.form()
-	if err != nil {
-		return err
-	}
-	posted.Set("which", "all")
-	f := &revokeForm{}
-	setting.Defaults(f)
-	if err := setting.FromForm(f, posted); err != nil {
-		return v.askBulk(f, posted, posted, err)
-	}
-	reason, err := ra.ParseReason(f.Reason)
-	if err != nil {
-		return v.askBulk(f, posted, posted, err)
-	}
-	if _, err := url.ParseQuery(posted.Get("filter")); err != nil || !posted.Has("filter") {
-		return v.done("/certificates", "Choose again which certificates you mean.")
-	}
-	b, err := v.Lifecycle.RevokeAll(v.ctx(), v.actor, v.bulkFilter(posted), reason, f.Comment)
-	if err != nil {
-		return v.askBulk(f, posted, posted, err)
-	}
-	return v.done("/revocations/"+string(b.ID), "The revocation has begun. It goes on when you leave this page.")
-}
-
 func (v *visit) revocation() error {
-	b, err := v.Lifecycle.Bulk(v.ctx(), v.actor, store.BulkID(v.r.PathValue("id")))
+	b, err := v.Lifecycle.Bulk(v.ctx(), v.actor, id[store.BulkID](v))
 	if err != nil {
 		return err
 	}
-	return revocationPage.show(v, http.StatusOK, revocationView{Bulk: b, Total: int(b.Total), Revoked: int(b.Revoked), Skipped: int(b.Skipped), Failed: int(b.Failed),
-		Left: int(max(b.Total-b.Revoked-b.Skipped-b.Failed, 0)), Done: !b.EndedAt.IsZero(), CLI: []string{"chancery revocation show " + string(b.ID)}})
+	l := v.revocationLine(b)
+	return revocationPage.show(v, http.StatusOK, revocationView{revocationLine: l, Left: max(b.Total-l.Looked, 0), Done: !b.EndedAt.IsZero(), CLI: []string{"chancery revocation show " + string(b.ID)}})
 }

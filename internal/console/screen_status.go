@@ -25,6 +25,7 @@ type statusView struct {
 	Version   string
 	Go        string
 	PublicURL string
+	OwnBackup bool // chancery backup copies the database; else the tools of its server do
 	Now       time.Time
 	Checks    []check
 	Requests  []countLink
@@ -39,7 +40,7 @@ func (v *visit) status() error {
 	if err != nil {
 		return err
 	}
-	data := statusView{Version: v.Version, Go: runtime.Version(), PublicURL: v.PublicURL, Now: v.Now(), Checks: checks, CLI: []string{"chancery status", "chancery doctor"}}
+	data := statusView{Version: v.Version, Go: runtime.Version(), PublicURL: v.PublicURL, Now: v.Now(), Checks: checks, OwnBackup: v.DB.Engine() == "sqlite", CLI: []string{"chancery status", "chancery doctor", "chancery backup /var/backups"}}
 	err = v.DB.Read(v.ctx(), func(tx *store.Tx) error {
 		groups, err := access.Scope(tx, v.actor, access.See)
 		if err != nil {

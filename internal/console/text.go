@@ -27,8 +27,10 @@ func functions(now func() time.Time, a assets) template.FuncMap {
 		"plural":  plural,
 		"clip":    clip,
 		"add":     func(a, b int) int { return a + b },
+		"num":     func(n int64) int { return int(n) },
 		"join":    strings.Join,
 		"took":    took,
+		"size":    size,
 		"cli":     func(lines ...string) []string { return lines },
 		"inputID": inputID,
 	}
@@ -151,6 +153,7 @@ var tones = map[string]string{
 	string(ra.DeviceEnrolled): "good", string(ra.DeviceUnenrolled): "off", string(ra.DeviceBlocked): "bad",
 	string(ca.StepOK): "good", string(ca.StepWarning): "warn", string(ca.StepSkipped): "off",
 	"refused": "warn", "on": "good", "disabled": "off", "late": "bad", "soon": "warn", "passed": "good", "used": "off", "open": "good", "unknown": "calm",
+	"in use": "good", "servers learn it": "busy", "under way": "busy", "to come": "off", "waits for you": "warn", "done": "good", "some failed": "warn", "current": "good", "ended": "bad", "changes wait": "busy", "not made yet": "off", "on demand": "off",
 	"modern": "good", "compat": "warn", "legacy": "bad",
 }
 

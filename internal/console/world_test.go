@@ -27,6 +27,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
@@ -104,6 +105,7 @@ func newWorldOn(t testing.TB, database string) *world {
 	db, err := store.Open(ctx, database, w.clock)
 	must(t, err)
 	t.Cleanup(func() { db.Close() })
+	db.Rehearse()
 	key := filepath.Join(t.TempDir(), "master.key")
 	box, err := seal.Create(key)
 	must(t, err)
@@ -117,10 +119,12 @@ func newWorldOn(t testing.TB, database string) *world {
 	authorities := &authority.Service{DB: db, Box: box, Kinds: append(caall.Kinds(), w.scripted.Kind()), Now: w.clock, Log: log, PublicURL: w.url}
 	enrolment := &enroll.Service{DB: db, Box: box, Authorities: authorities, Queue: queue, Now: w.clock, Log: log}
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.clock, Log: log}
+	keys := &keyring.Service{DB: db, Box: box, Path: key, Node: "test", Queue: queue, Now: w.clock, Log: log}
 	enrolment.Handle()
 	life.Handle()
+	keys.Handle()
 	w.c = &Console{Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
-		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
+		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, Keyring: keys, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: w.clock, Log: log, MasterKey: key, Data: filepath.Dir(key)}}
 	w.site = w.c.site()
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.site.handler}}

@@ -121,18 +121,10 @@ func (s *Service) publishOf(ctx context.Context, o *authority.Open, signer ca.CR
 		return err
 	}
 	byName := map[string]store.CRL{}
-	shards := []ca.Shard{{}}
-	if n := signer.CRLShards(hash); n > 1 {
-		for i := range n {
-			shards = append(shards, ca.Shard{Index: i, Count: n})
-		}
-	}
 	for _, crl := range known {
 		byName[crl.Name] = crl
-		if shard, ok := ca.ParseShard(crl.Name); ok && !slices.Contains(shards, shard) {
-			shards = append(shards, shard)
-		}
 	}
+	shards := wantedShards(signer, hash, known)
 	_, overlap := signer.CRLTimes()
 	for _, shard := range shards {
 		l, crl := list{o, signer, hash, shard}, byName[shard.Name()]

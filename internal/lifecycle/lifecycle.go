@@ -84,9 +84,11 @@ func (s *Service) Handle() {
 	job.Handle(s.Queue, s.Sweep)
 	job.Handle(s.Queue, s.Act)
 	job.Handle(s.Queue, s.Tidy)
+	job.Handle(s.Queue, s.Index)
 	job.Handle(s.Queue, s.WorkBulk)
 	job.Handle(s.Queue, s.PlanAll)
 	job.Every(s.Queue, sweepEvery, SweepJob{})
 	job.Every(s.Queue, tidyEvery, TidyJob{})
+	job.Every(s.Queue, indexEvery, IndexJob{})
 	job.Every(s.Queue, forecastEvery, ForecastJob{})
 }

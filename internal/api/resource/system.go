@@ -46,8 +46,8 @@ type PasswordInput struct {
 
 // Link lets an administrator sign in to the console once.
 type Link struct {
-	Link      string    `json:"link" doc:"To be opened in a browser; shown once."`
-	ExpiresAt time.Time `json:"expires_at"`
+	Link      string    `json:"link" doc:"Whole address to open in a browser; shown once, works once."`
+	ExpiresAt time.Time `json:"expires_at" doc:"Not valid from then on."`
 }
 
 // LinkInput asks for a link.
