@@ -33,7 +33,7 @@ func run(args []string) int {
 		Version: app.Version, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Contexts: contexts(), Now: time.Now,
 		Terminal: term.IsTerminal(int(os.Stdin.Fd())), ReadPassword: readPassword, Config: cfg,
 		Serve: func(ctx context.Context) error {
-			collectLess()
+			tune()
 			a, err := app.Start(ctx, *cfg)
 			if err != nil {
 				return err

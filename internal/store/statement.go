@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"context"
 	"database/sql/driver"
+	"strconv"
+	"strings"
 
 	"modernc.org/sqlite"
 )
@@ -49,7 +51,37 @@ func (c *sqliteConn) take(ctx context.Context, text string) (driver.Stmt, error)
 		delete(c.kept, text)
 		return c.byUse.Remove(e).(keptStatement).stmt, nil
 	}
-	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, text)
+	return c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, unnamed(text))
+}
+
+// unnamed turns the marks of arguments $1, $2 and so on into "?", where each
+// occurs once and in this order. The driver takes a number for a name, and
+// compares it with those of all arguments each time the statement runs.
+func unnamed(text string) string {
+	var b strings.Builder
+	for rest, next := text, 1; ; {
+		at := strings.IndexAny(rest, "$?'")
+		if at < 0 {
+			return b.String() + rest
+		}
+		b.WriteString(rest[:at])
+		if rest = rest[at:]; rest[0] == '\'' {
+			end := strings.IndexByte(rest[1:], '\'') + 2
+			if end < 2 {
+				return text
+			}
+			b.WriteString(rest[:end])
+			rest = rest[end:]
+			continue
+		}
+		after, ok := strings.CutPrefix(rest, "$"+strconv.Itoa(next))
+		if !ok || after != "" && '0' <= after[0] && after[0] <= '9' {
+			return text
+		}
+		b.WriteByte('?')
+		rest = after
+		next++
+	}
 }
 
 // give takes a statement back that ended well; the one that was not used for
