@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -378,8 +376,4 @@ func (n *node) crash(label string, nth int, goexit bool, f func()) (crashed bool
 	<-done
 	n.db.Close()
 	return crashed
-}
-
-func contains(list []string, part string) bool {
-	return slices.ContainsFunc(list, func(s string) bool { return strings.Contains(s, part) })
 }

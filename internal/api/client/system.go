@@ -11,11 +11,6 @@ func (c *Client) Admins(ctx context.Context, q resource.AdminQuery) (resource.Pa
 	return get[resource.Page[resource.Admin]](ctx, c, "/admins", q)
 }
 
-// Admin gives an administrator.
-func (c *Client) Admin(ctx context.Context, id string) (resource.Admin, error) {
-	return get[resource.Admin](ctx, c, at("/admins", id), nil)
-}
-
 // CreateAdmin makes an administrator.
 func (c *Client) CreateAdmin(ctx context.Context, in resource.AdminInput) (resource.Admin, error) {
 	return post[resource.Admin](ctx, c, "/admins", in)

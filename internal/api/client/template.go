@@ -76,11 +76,6 @@ func (c *Client) DeleteEndpoint(ctx context.Context, id string) error {
 	return c.remove(ctx, at("/endpoints", id))
 }
 
-// EndpointForm describes the settings of an endpoint.
-func (c *Client) EndpointForm(ctx context.Context) (resource.Page[resource.Field], error) {
-	return get[resource.Page[resource.Field]](ctx, c, "/endpoints/form", nil)
-}
-
 // Challenges lists a device's challenges.
 func (c *Client) Challenges(ctx context.Context, q resource.ChallengeQuery) (resource.Page[resource.Challenge], error) {
 	return get[resource.Page[resource.Challenge]](ctx, c, "/challenges", q)

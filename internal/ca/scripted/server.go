@@ -155,11 +155,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, operation, o, act)
 	case Twice.do:
 		var both sync.WaitGroup
-		both.Go(func() { _, _ = s.do(operation, o, act) })
+		both.Go(func() { _, _ = s.do(operation, o, act) }) // the proxy gives one of the answers on
 		both.Go(func() { s.reply(w, operation, o, act) })
 		both.Wait()
 	case LoseAnswer.do:
-		_, _ = s.do(operation, o, act)
+		_, _ = s.do(operation, o, act) // nobody hears of it
 		cut(w)
 	default:
 		s.reply(w, operation, o, act)

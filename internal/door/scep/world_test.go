@@ -192,13 +192,6 @@ func (w *world) endpoint(name string, t *ra.Template, s settings) *ra.Endpoint {
 	return must(w.enroll.CreateEndpoint(w.t.Context(), admin, enroll.EndpointInput{GroupID: &w.group, TemplateID: &t.ID, Name: &name, Settings: raw}))(w.t)
 }
 
-// change changes the settings of an endpoint.
-func (w *world) change(e *ra.Endpoint, s settings) {
-	w.t.Helper()
-	raw := must(json.Marshal(s))(w.t)
-	must(w.enroll.UpdateEndpoint(w.t.Context(), admin, e.ID, enroll.EndpointInput{Settings: raw}))(w.t)
-}
-
 // device adds a device under a platform ID nobody has yet.
 func (w *world) device() *ra.Device {
 	w.t.Helper()
