@@ -3,6 +3,7 @@ package resource
 import (
 	"encoding/json"
 	"encoding/pem"
+	"strings"
 	"time"
 
 	"chancery/internal/ra"
@@ -78,7 +79,10 @@ type TestResult struct {
 
 // PEM gives DER as a PEM block of a kind.
 func PEM(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	var out strings.Builder
+	out.Grow(2*len(kind) + 64 + len(der)*65/48 + 4)          // lines of 48 octets, between the two marks
+	_ = pem.Encode(&out, &pem.Block{Type: kind, Bytes: der}) // a builder takes everything
+	return out.String()
 }
 
 // PEMChain gives DER certificates as PEM.
