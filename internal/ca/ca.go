@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"chancery/internal/ra"
-	"chancery/internal/secret"
 	"chancery/internal/setting"
 	"chancery/internal/wire/pkixmsg"
 )
@@ -63,13 +62,16 @@ type Kind struct {
 
 // Traits is what a kind can do at best.
 type Traits struct {
-	KeyPlaces  []ra.KeyPlace // who may make the key
-	KeyTypes   []string      // "rsa-2048", "p-256"; empty: the authority's profile dictates
-	Revoke     bool
-	Hold       bool
-	Renew      bool // a renewal differs from a new request
-	Pending    bool // may answer later
-	Sure       bool // an answer lost on the wire is found again, never asked twice
+	KeyPlaces []ra.KeyPlace // who may make the key
+	KeyTypes  []string      // "rsa-2048", "p-256"; empty: the authority's profile dictates
+	Revoke    bool
+	Hold      bool
+	Renew     bool // a renewal differs from a new request
+	Pending   bool // may answer later
+	Sure      bool // an answer lost on the wire is found again, never asked twice
+	// House is an authority whose key is here: it also issues the certificates
+	// that doors need for themselves.
+	House      bool
 	Ports      string
 	Limits     string // what an administrator must know
 	Extensions bool   // KU, EKU and validity come from our template, not only the authority's profile
@@ -116,6 +118,7 @@ type Env struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Journal   Journal
+	Slots     Slots  // account of the challenges that are out
 	PublicURL string // where relying parties reach this server, for CDP and AIA
 }
 
@@ -205,6 +208,14 @@ type Revoker interface {
 	Reasons() []ra.RevocationReason
 }
 
+// Deputed is implemented by Settings of an authority that cannot be told to
+// revoke over its own protocol, but stands for a CA that another authority
+// reaches, too.
+type Deputed interface {
+	// RevokesThrough names the authority that is told instead; empty: none.
+	RevokesThrough() ra.AuthorityID
+}
+
 // StepState is how a step of a check ended.
 type StepState string
 
@@ -258,33 +269,6 @@ type Cataloger interface {
 	// Catalog lists the choices of a look-up; chosen holds the form's other
 	// values, because one list may depend on another.
 	Catalog(ctx context.Context, lookup string, chosen map[string]string) ([]Profile, error)
-}
-
-// ChallengeOrder says for whom a SCEP challenge is wanted.
-type ChallengeOrder struct {
-	ID       string // stable, as Request.ID
-	Subject  pkixmsg.Name
-	SANs     []pkixmsg.GeneralName
-	Validity time.Duration
-	Template string
-	Holder   string // as Order.Holder
-	Options  setting.Describer
-	Fields   map[string]string
-}
-
-// SCEPChallenge is what a device needs to enrol at the authority's own SCEP
-// server.
-type SCEPChallenge struct {
-	URL         string
-	Secret      secret.Text
-	ExpiresAt   time.Time
-	Fingerprint string // of the CA certificate, as the admin page shows it
-}
-
-// Challenger is an authority that hands out SCEP challenges. Every call may
-// spend one of few slots: call it when a device is about to use it.
-type Challenger interface {
-	Challenge(ctx context.Context, o ChallengeOrder) (SCEPChallenge, error)
 }
 
 // Chainer can tell the authority's certificates, the issuing one first.
@@ -341,6 +325,7 @@ const (
 	CanCheck     Ability = "check"
 	CanCatalog   Ability = "catalog"
 	CanChallenge Ability = "scep_challenge"
+	CanForward   Ability = "scep_forward"
 	CanChain     Ability = "chain"
 	CanCRL       Ability = "crl"
 	CanSignCRL   Ability = "sign_crl"
@@ -369,6 +354,8 @@ func Abilities(c Connector) []Ability {
 	add(ok, CanCatalog)
 	_, ok = c.(Challenger)
 	add(ok, CanChallenge)
+	_, ok = c.(Forwarder)
+	add(ok, CanForward)
 	_, ok = c.(Chainer)
 	add(ok, CanChain)
 	_, ok = c.(CRLFetcher)

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
@@ -15,11 +16,15 @@ import (
 // Order is what a certificate shall say and how it is asked for. Package
 // enroll fills it from a template; NewRequest checks it.
 type Order struct {
-	ID          string // stable across crashes and retries; [a-z0-9_], at most 40 characters
-	Purpose     ra.Purpose
-	CSR         []byte       // DER PKCS#10; empty when KeyAtCA is set
-	Read        *pkixmsg.CSR // CSR, when somebody has read it already; nil otherwise
-	KeyAtCA     string       // key type the authority shall make; empty otherwise
+	ID      string // stable across crashes and retries; [a-z0-9_], at most 40 characters
+	Purpose ra.Purpose
+	CSR     []byte        // DER PKCS#10; empty when KeyAtCA is set
+	Read    *pkixmsg.CSR  // CSR, when somebody has read it already; nil otherwise
+	Key     crypto.Signer // of the CSR, where it is kept here; nil when the device keeps it
+	// Carries is the ID of the authority's own challenge (ChallengeOrder.ID) that
+	// the device has signed into the CSR; empty: none.
+	Carries     string
+	KeyAtCA     string // key type the authority shall make; empty otherwise
 	Subject     pkixmsg.Name
 	SANs        []pkixmsg.GeneralName
 	SID         string // AD security identifier for the extension; empty: none
@@ -32,6 +37,7 @@ type Order struct {
 	Holder      string            // stable per (device, template): end entity, seat
 	RequestedBy string            // DOMAIN\user, for enrol on behalf of
 	Renews      *x509.Certificate // the certificate this one replaces
+	RenewsKey   crypto.Signer     // of Renews, where it is kept here; nil otherwise
 }
 
 // Request is a checked Order: only NewRequest makes one, so that no connector

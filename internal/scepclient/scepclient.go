@@ -1,10 +1,12 @@
 // Package scepclient talks SCEP (RFC 8894) to a server over HTTP: it asks what
 // the server can do, fetches its certificates, enrols or renews, and polls
 // while the answer is pending. The bytes are wire/scepmsg's; this package adds
-// the transport and the order of things.
+// the transport and the order of things. Enrol does all of it in one go; whoever
+// must survive a crash in between keeps an Exchange and sends it themselves.
 //
 // Trust: what GetCACert gives counts only after it was compared with the
-// fingerprint or the certificate the caller pinned.
+// fingerprint the caller pinned, and then only what the pinned certificate has
+// signed.
 package scepclient
 
 import (
@@ -14,9 +16,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -35,6 +39,10 @@ type Client struct {
 	HTTP        *http.Client
 	Fingerprint string // SHA-256 of the CA's root or issuing certificate, hex; empty accepts what the server says
 	Now         func() time.Time
+	// CAIdentifier is sent as message of GetCACert; empty: nothing is.
+	CAIdentifier string
+	// Floor is the weakest algorithms that are sent and accepted; nil is Compat.
+	Floor *scepmsg.Floor
 	// Poll is how long to wait between polls, Patience how long in all; zero
 	// Patience does not wait at all.
 	Poll, Patience time.Duration
@@ -50,10 +58,15 @@ type Server struct {
 
 // Order is what to enrol for.
 type Order struct {
-	CSR  []byte // DER PKCS#10 with the challenge in it
-	Key  crypto.Signer
-	Old  *x509.Certificate // renewal: the certificate being replaced; nil: first enrolment
-	Sign crypto.Signer     // renewal: the key of Old; nil: Key
+	CSR []byte // DER PKCS#10 with the challenge in it
+	Key crypto.Signer
+	Old *x509.Certificate // renewal: the certificate being replaced; nil: first enrolment
+	// Sign signs the message and reads the answer: the key of Old in a renewal, a
+	// key for the transport otherwise; nil: Key.
+	Sign crypto.Signer
+	// TransactionID names the exchange; empty: it is made of the key, as most
+	// clients do, so that asking again with the same key is the same transaction.
+	TransactionID string
 }
 
 // Outcome is the server's final word.
@@ -63,13 +76,15 @@ type Outcome struct {
 	Pending       bool // still, when patience ran out
 }
 
-// Ask fetches capabilities and certificates.
+// Ask fetches capabilities and certificates. A server that does not answer to
+// GetCACaps is taken for an old one: GET, 3DES, SHA-1 (RFC 8894 §3.5.2).
 func (c *Client) Ask(ctx context.Context) (*Server, error) {
-	caps, err := c.get(ctx, "GetCACaps")
-	if err != nil {
+	caps, err := c.get(ctx, "GetCACaps", "")
+	var refused *StatusError
+	if err != nil && !errors.As(err, &refused) {
 		return nil, err
 	}
-	certs, err := c.get(ctx, "GetCACert")
+	certs, err := c.get(ctx, "GetCACert", c.CAIdentifier)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +92,10 @@ func (c *Client) Ask(ctx context.Context) (*Server, error) {
 	if s.Certificates, err = scepmsg.ParseCACert(certs, cms.Limits{}); err != nil {
 		return nil, c.fault("The SCEP server's certificates cannot be read.", "Check that the address is that of a SCEP server.", err)
 	}
-	if c.Fingerprint != "" && !c.pinned(s.Certificates) {
-		return nil, c.fault("The SCEP server's certificates are not those that were expected.", "Compare the fingerprint with the one the CA's administrator gave you.", nil)
+	if c.Fingerprint != "" {
+		if s.Certificates = Chained(s.Certificates, c.Fingerprint); s.Certificates == nil {
+			return nil, c.fault("The SCEP server's certificates are not those that were expected.", "Compare the fingerprint with the one the CA's administrator gave you.", nil)
+		}
 	}
 	if s.RA = scepmsg.ChooseRA(s.Certificates); s.RA == nil {
 		return nil, c.fault("The SCEP server has no certificate to encrypt to.", "It needs an RSA certificate with keyEncipherment.", nil)
@@ -86,64 +103,65 @@ func (c *Client) Ask(ctx context.Context) (*Server, error) {
 	return s, nil
 }
 
-func (c *Client) pinned(certs []*cms.Certificate) bool {
-	for _, x := range certs {
-		if h := sha256.Sum256(x.Raw); strings.EqualFold(hex.EncodeToString(h[:]), c.Fingerprint) {
-			return true
+// Chained gives of certificates those that the one with the SHA-256 fingerprint
+// vouches for: itself, what it signed and what those signed, and the root that
+// signed it, whose key its own signature proves. Without it among them there are
+// none.
+func Chained(certs []*cms.Certificate, fingerprint string) []*cms.Certificate {
+	var kept []*cms.Certificate
+	var trusted []*x509.Certificate
+	read := make([]*x509.Certificate, len(certs))
+	for i, c := range certs {
+		read[i], _ = x509.ParseCertificate(c.Raw) // one that cannot be read can prove nothing
+		if h := sha256.Sum256(c.Raw); read[i] != nil && strings.EqualFold(hex.EncodeToString(h[:]), fingerprint) && kept == nil {
+			kept, trusted, read[i] = append(kept, c), append(trusted, read[i]), nil
 		}
 	}
-	return false
+	for i := 0; i < len(trusted); i++ {
+		for j, x := range read {
+			// Only a root: of any other certificate above, no more than the key is proven.
+			above := x != nil && i == 0 && trusted[0].CheckSignatureFrom(x) == nil && x.CheckSignatureFrom(x) == nil
+			if x != nil && (above || x.CheckSignatureFrom(trusted[i]) == nil) {
+				kept, trusted, read[j] = append(kept, certs[j]), append(trusted, x), nil
+			}
+		}
+	}
+	return kept
 }
 
 // Enrol sends a PKCSReq, or a RenewalReq when there is an old certificate, and
 // polls while the answer is pending. A FAILURE is RefusedByCA.
 func (c *Client) Enrol(ctx context.Context, s *Server, o Order) (*Outcome, error) {
-	csr, err := pkixmsg.ParseCSR(o.CSR)
+	x, err := c.Begin(s, o)
 	if err != nil {
 		return nil, err
 	}
-	request := scepmsg.Request{Type: scepmsg.PKCSReq, Content: scepmsg.Content{CSR: o.CSR}, Key: o.Key, RA: s.RA, Cipher: s.Caps.Cipher(), Digest: s.Caps.Digest(), SigningTime: c.Now(),
-		TransactionID: transaction(csr)}
-	if o.Old != nil {
-		if s.Caps.Renewal {
-			request.Type = scepmsg.RenewalReq
-		}
-		if o.Sign != nil {
-			request.Key = o.Sign
-		}
-		request.Certificate, err = cms.ParseCertificate(o.Old.Raw)
-	} else {
-		request.Certificate, err = scepmsg.TransportCertificate(o.Key, csr.RawSubject, c.Now().Add(-time.Hour), c.Now().Add(7*24*time.Hour))
-	}
-	if err != nil {
-		return nil, err
-	}
-	// An EC key cannot decrypt: a server may answer it under the challenge.
-	password, _ := csr.ChallengePassword()
+	key := o.signer()
 	deadline := c.Now().Add(c.Patience)
 	for {
-		reply, sent, err := c.exchange(ctx, s, &request, csr.RawSPKI, password)
+		reply, err := c.Send(ctx, s, x, key)
 		if err != nil {
 			return nil, err
 		}
 		switch reply.Message.Status {
 		case scepmsg.Success:
 			leaf, err := x509.ParseCertificate(reply.Certificates[0].Raw)
-			return &Outcome{Certificate: leaf, TransactionID: sent.TransactionID}, err
+			return &Outcome{Certificate: leaf, TransactionID: x.TransactionID}, err
 		case scepmsg.Failure:
 			return nil, &ra.Error{Kind: ra.RefusedByCA, Message: fmt.Sprintf("The SCEP server refused the request: %s.", reply.Message.FailInfo),
 				Remedy: "Look at the server's log for the reason; the protocol carries no more.", Retry: ra.Never}
 		}
 		if c.Now().Add(c.Poll).After(deadline) {
-			return &Outcome{TransactionID: sent.TransactionID, Pending: true}, nil
+			return &Outcome{TransactionID: x.TransactionID, Pending: true}, nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(c.Poll):
 		}
-		request.Type, request.TransactionID = scepmsg.CertPoll, sent.TransactionID
-		request.Content = scepmsg.Content{Poll: scepmsg.IssuerAndSubject{RawIssuer: s.RA.RawIssuer, RawSubject: csr.RawSubject}}
+		if x, err = c.PollFor(s, x, key); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -154,24 +172,6 @@ func transaction(csr *pkixmsg.CSR) string {
 	return strings.ToUpper(hex.EncodeToString(csr.SPKIHash[:]))
 }
 
-// exchange sends one message and reads its answer.
-func (c *Client) exchange(ctx context.Context, s *Server, r *scepmsg.Request, spki []byte, password string) (*scepmsg.Reply, *scepmsg.Sent, error) {
-	sent, err := r.Build()
-	if err != nil {
-		return nil, nil, err
-	}
-	body, err := c.send(ctx, s, sent.Message)
-	if err != nil {
-		return nil, nil, err
-	}
-	reply, err := scepmsg.ParseReply(body, scepmsg.Expect{Floor: scepmsg.Compat, Signers: scepmsg.ReplySigners(s.Certificates), TransactionID: sent.TransactionID,
-		SenderNonce: sent.SenderNonce, Certificate: r.Certificate, Key: r.Key, Password: []byte(password), RawSPKI: spki})
-	if err != nil {
-		return nil, nil, c.fault("The SCEP server's answer is not usable.", "Check clock, algorithms and certificates of the server.", err)
-	}
-	return reply, sent, nil
-}
-
 func (c *Client) send(ctx context.Context, s *Server, message []byte) ([]byte, error) {
 	if !s.Caps.Post {
 		return c.do(ctx, http.MethodGet, "?operation=PKIOperation&message="+scepmsg.EncodeQuery(message), nil)
@@ -179,8 +179,12 @@ func (c *Client) send(ctx context.Context, s *Server, message []byte) ([]byte, e
 	return c.do(ctx, http.MethodPost, "?operation=PKIOperation", message)
 }
 
-func (c *Client) get(ctx context.Context, operation string) ([]byte, error) {
-	return c.do(ctx, http.MethodGet, "?operation="+operation, nil)
+func (c *Client) get(ctx context.Context, operation, message string) ([]byte, error) {
+	query := "?operation=" + operation
+	if message != "" {
+		query += "&message=" + url.QueryEscape(message)
+	}
+	return c.do(ctx, http.MethodGet, query, nil)
 }
 
 func (c *Client) do(ctx context.Context, method, query string, body []byte) ([]byte, error) {
@@ -201,10 +205,17 @@ func (c *Client) do(ctx context.Context, method, query string, body []byte) ([]b
 		return nil, ra.Errorf(ra.Unreachable, "The SCEP server's answer was cut off.").WithRemedy("Try again.").WithCause(err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, ra.Errorf(ra.RefusedByCA, "The SCEP server answered HTTP %d.", res.StatusCode).WithRemedy("Look at the server's log for the reason.")
+		return nil, ra.Errorf(ra.RefusedByCA, "The SCEP server answered HTTP %d.", res.StatusCode).WithRemedy("Look at the server's log for the reason.").
+			WithCause(&StatusError{Status: res.StatusCode})
 	}
 	return data, nil
 }
+
+// StatusError is the cause where the server gave an HTTP status other than 200.
+type StatusError struct{ Status int }
+
+// Error names the status.
+func (e *StatusError) Error() string { return fmt.Sprintf("HTTP status %d", e.Status) }
 
 func (c *Client) fault(message, remedy string, cause error) error {
 	return &ra.Error{Kind: ra.RefusedByCA, Message: message, Remedy: remedy, Err: cause}

@@ -174,6 +174,19 @@ func (c *Certmonger) Rekey(cert CertmongerCert) (CertmongerCert, error) {
 	return c.follow(cert, "rekey", "-i", cert.ID)
 }
 
+// RekeyAt is Rekey with another CA of the daemon, and with a new challenge.
+func (c *Certmonger) RekeyAt(ca string, cert CertmongerCert, challenge string) (CertmongerCert, error) {
+	args := []string{"rekey", "-i", cert.ID, "-c", ca}
+	if challenge != "" {
+		file := filepath.Join(c.dir, cert.ID+"-next")
+		if err := os.WriteFile(file, []byte(challenge), 0o600); err != nil {
+			return cert, err
+		}
+		args = append(args, "-l", file)
+	}
+	return c.follow(cert, args...)
+}
+
 // Poll has the daemon ask now about a request in the state CA_WORKING, which it
 // does by itself only much later. Version 0.79.17 repeats PKCSReq under the same
 // transaction ID for that, with a new nonce, and does not send CertPoll.

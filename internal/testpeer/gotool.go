@@ -43,7 +43,7 @@ func goTool(t testing.TB, pkg, version string) string {
 		dir:  work,
 		// The caller's environment says where modules come from; its flags are for another module.
 		env:     append(os.Environ(), "GOBIN="+work, "GOFLAGS=-mod=mod", "CGO_ENABLED=0"),
-		timeout: 5 * time.Minute,
+		timeout: 10 * time.Minute,
 	}
 	if _, errs, err := build.run(); err != nil {
 		t.Fatalf("building %s: %v", pkg, withOutput(err, string(errs)))

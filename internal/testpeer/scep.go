@@ -19,6 +19,7 @@ const scepTimeout = 30 * time.Second
 type SCEPRequest struct {
 	CommonName   string
 	Organization string
+	Unit         string   // of the organization
 	DNSNames     []string // scepclient can send only one
 	Challenge    string   // empty means none is sent
 }

@@ -1,61 +1,13 @@
 package testpeer
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
-
-// startSCEPServer runs micromdm's scepserver, which knows nothing of this
-// product, and gives its URL and the file of its CA certificate.
-func startSCEPServer(t *testing.T, challenge string) (url, caFile string) {
-	t.Helper()
-	path := goTool(t, micromdmSCEP+"scepserver", micromdmSCEPVersion)
-	dir := t.TempDir()
-	depot := filepath.Join(dir, "depot")
-	init := command{path: path, args: []string{"ca", "-init", "-depot", depot, "-keySize", "2048"}, dir: dir, timeout: scepTimeout}
-	if out, errs, err := init.run(); err != nil {
-		t.Fatal(withOutput(err, string(out)+string(errs)))
-	}
-	address := "127.0.0.1:" + strconv.Itoa(FreePort(t))
-	cmd := exec.Command(path, "-depot", depot, "-http-addr", address, "-challenge", challenge, "-allowrenew", "0")
-	cmd.Dir = dir
-	cmd.Env = cleanEnv(dir)
-	server, err := start(cmd, filepath.Join(dir, "log"), syscall.SIGKILL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.stop(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-	})
-	url = "http://" + address + "/scep"
-	err = server.await(scepTimeout, func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"?operation=GetCACaps", nil)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return url, filepath.Join(depot, "ca.pem")
-}
 
 // check looks at a certificate a client got.
 func check(t *testing.T, result SCEPResult, req SCEPRequest) {
@@ -70,8 +22,7 @@ func check(t *testing.T, result SCEPResult, req SCEPRequest) {
 
 func TestSCEPClientWithForeignServer(t *testing.T) {
 	challenge := rand.Text()
-	url, _ := startSCEPServer(t, challenge)
-	client := NewSCEPClient(t, url)
+	client := NewSCEPClient(t, StartSCEPServer(t, SCEPServerOptions{Challenge: challenge}).URL)
 	req := SCEPRequest{CommonName: "dev1", Organization: "Test", Challenge: challenge}
 
 	first, err := client.Enrol(req)
@@ -99,17 +50,13 @@ func TestSCEPClientWithForeignServer(t *testing.T) {
 }
 
 func TestStrongSwanWithForeignServer(t *testing.T) {
-	url, caFile := startSCEPServer(t, rand.Text())
-	client := NewStrongSwan(t, url)
+	server := StartSCEPServer(t, SCEPServerOptions{Challenge: rand.Text()})
+	client := NewStrongSwan(t, server.URL)
 	cas, err := client.CACertificates()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := readCertificates(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(cas.CA) != 1 || len(cas.RA) != 0 || !cas.CA[0].Equal(want[0]) {
+	if len(cas.CA) != 1 || len(cas.RA) != 0 || !cas.CA[0].Equal(server.CA) {
 		t.Errorf("certificates: got %d of a CA and %d of an RA, want the one CA certificate", len(cas.CA), len(cas.RA))
 	}
 	// This release cannot read the server's capabilities.
@@ -238,13 +185,9 @@ func TestCertmonger(t *testing.T) {
 
 func TestCertmongerWithForeignServer(t *testing.T) {
 	challenge := rand.Text()
-	url, caFile := startSCEPServer(t, challenge)
-	roots, err := readCertificates(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := StartSCEPServer(t, SCEPServerOptions{Challenge: challenge})
 	client := StartCertmonger(t)
-	if err := client.AddSCEP("foreign", url, roots[0]); err != nil {
+	if err := client.AddSCEP("foreign", server.URL, server.CA); err != nil {
 		t.Fatal(err)
 	}
 	// The server's answer is encrypted with DES, which OpenSSL 3 does not open.
@@ -254,5 +197,37 @@ func TestCertmongerWithForeignServer(t *testing.T) {
 	}
 	if !strings.Contains(client.Log(), "unsupported") {
 		t.Errorf("the log does not say why:\n%s", client.Log())
+	}
+}
+
+// TestStepCA: both ways of setting it up issue to a foreign client and to one
+// that needs the root and AES.
+func TestStepCA(t *testing.T) {
+	challenge := rand.Text()
+	one := StartStepCA(t, StepCAOptions{Challenge: challenge, IncludeRoot: true})
+	client := StartCertmonger(t)
+	if err := client.AddSCEP("step", one.URL, nil); err != nil {
+		t.Fatal(err)
+	}
+	req := SCEPRequest{CommonName: "dev1.example.org", DNSNames: []string{"dev1.example.org"}, Challenge: challenge}
+	got, err := client.Enrol("step", req)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, client.Log())
+	}
+	check(t, got.SCEPResult, req)
+	if err := got.Certificate.CheckSignatureFrom(one.Issuing); err != nil {
+		t.Error(err)
+	}
+
+	two := StartStepCA(t, StepCAOptions{Challenge: challenge, SeparateRA: true, DES: true})
+	other := NewSCEPClient(t, two.URL)
+	other.SelectEncipherment = true
+	second, err := other.Enrol(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, second, req)
+	if err := second.Certificate.CheckSignatureFrom(two.Issuing); err != nil {
+		t.Error(err)
 	}
 }

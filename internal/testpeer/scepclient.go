@@ -50,7 +50,7 @@ func (c *SCEPClient) Renew(old SCEPResult) (SCEPResult, error) {
 
 func (c *SCEPClient) run(req SCEPRequest, result SCEPResult) (SCEPResult, error) {
 	args := []string{"-server-url", c.url, "-private-key", result.KeyFile, "-certificate", result.CertFile,
-		"-cn", req.CommonName, "-organization", req.Organization, "-ou", "", "-country", "",
+		"-cn", req.CommonName, "-organization", req.Organization, "-ou", req.Unit, "-country", "",
 		"-challenge", req.Challenge, "-dnsname", strings.Join(req.DNSNames, ",")}
 	if c.SelectEncipherment {
 		args = append(args, "-key-encipherment-selector")

@@ -188,6 +188,9 @@ func subject(req SCEPRequest) string {
 	if req.Organization != "" {
 		rdns = append(rdns, "O="+req.Organization)
 	}
+	if req.Unit != "" {
+		rdns = append(rdns, "OU="+req.Unit)
+	}
 	return strings.Join(rdns, ", ")
 }
 

@@ -1,6 +1,7 @@
 // Package testpeer gives tests the real programs this product has to get along
-// with: PostgreSQL servers, the openssl command, a browser, and the SCEP clients
-// certmonger, strongSwan pki and micromdm scepclient.
+// with: PostgreSQL servers, the openssl command, a browser, a Kerberos KDC,
+// the SCEP clients certmonger, strongSwan pki and micromdm scepclient, and the
+// SCEP servers micromdm scepserver and step-ca.
 //
 // A test names what it wants and gets it running, in a temporary directory, on
 // loopback only, under the rights of the test; what needs its own user (the

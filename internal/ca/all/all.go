@@ -9,12 +9,16 @@ import (
 
 	"chancery/internal/ca"
 	"chancery/internal/ca/embedded"
+	"chancery/internal/ca/ndes"
+	"chancery/internal/ca/scep"
 )
 
 // kinds is made once, because a kind may keep what its connectors learn.
 var kinds = sync.OnceValue(func() []ca.Kind {
 	return []ca.Kind{
 		embedded.Kind(),
+		ndes.Kind(),
+		scep.Kind(),
 	}
 })
 

@@ -45,6 +45,8 @@ type Setup struct {
 	Env func(*ca.Env)
 	// Order adapts an order to the authority: template, options, fields. May be nil.
 	Order func(*ca.Order)
+	// KeyHere has the requests' keys kept here: their orders carry them.
+	KeyHere bool
 	// Secrets are texts that must not turn up in errors and logs.
 	Secrets []string
 	// Issued counts the certificates the authority really made for a request ID.
@@ -62,6 +64,7 @@ type World struct {
 	T         testing.TB
 	Env       ca.Env
 	Journal   *Journal
+	Slots     *Slots
 	Settings  ca.Settings
 	Connector ca.Connector
 	log       *logBuffer
@@ -120,10 +123,10 @@ var cases = []struct {
 // does it.
 func (s Setup) open(t testing.TB) *World {
 	t.Helper()
-	w := &World{T: t, Journal: &Journal{}, log: &logBuffer{}, setup: s}
+	w := &World{T: t, Journal: &Journal{}, Slots: &Slots{}, log: &logBuffer{}, setup: s}
 	dial := (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	w.Env = ca.Env{
-		Authority: "ca_test", Name: "Test authority", Dial: dial, Now: time.Now, Journal: w.Journal,
+		Authority: "ca_test", Name: "Test authority", Dial: dial, Now: time.Now, Journal: w.Journal, Slots: w.Slots,
 		HTTP:      &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial}},
 		Log:       slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		PublicURL: "http://pki.example.test",
@@ -198,6 +201,9 @@ func (w *World) order(id string, keyType pkixmsg.KeyType) ca.Order {
 		SANs:     []pkixmsg.GeneralName{{Type: pkixmsg.DNS, Value: "pad-0042.example.test"}, {Type: pkixmsg.UPN, Value: "ada@corp.example.test"}},
 		EKUs:     []string{"1.3.6.1.5.5.7.3.2"},
 		Validity: 90 * 24 * time.Hour,
+	}
+	if w.setup.KeyHere {
+		o.Key = key
 	}
 	if w.setup.Kind.NewOptions != nil {
 		o.Options = w.setup.Kind.NewOptions()

@@ -60,6 +60,7 @@ func Kind() ca.Kind {
 			Revoke:     true,
 			Hold:       true,
 			Sure:       true,
+			House:      true,
 			Ports:      "none",
 			Limits:     "Whoever holds the server and its master key holds the CA key; a company root as superior limits the damage.",
 			Extensions: true,

@@ -19,6 +19,7 @@ const SettingsJSON = `{"server": "https://ca.example.test", "password": "` + Pas
 type Settings struct {
 	Server    string
 	Password  secret.Text
+	Through   string // of a bare one: the authority that revokes in its place
 	authority *Authority
 	bare      bool
 }
@@ -27,6 +28,9 @@ type Settings struct {
 func (s *Settings) Describe(f *setting.Form) {
 	f.URL(&s.Server, "server", "Server address").Required()
 	f.Secret(&s.Password, "password", "Password").Required()
+	if s.bare {
+		f.Text(&s.Through, "revoke_through", "Revokes through")
+	}
 }
 
 // Connect opens a connector to the authority.
@@ -37,6 +41,9 @@ func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) 
 	}
 	return c, nil
 }
+
+// RevokesThrough names the authority of the setting revoke_through.
+func (s *Settings) RevokesThrough() ra.AuthorityID { return ra.AuthorityID(s.Through) }
 
 // Options are the settings a template adds.
 type Options struct{ Profile string }
@@ -61,7 +68,8 @@ func (a *Authority) Kind() ca.Kind {
 }
 
 // BareKind is the same authority through a connector that can do nothing but
-// Issue: no Find, no Fetch, no revocation.
+// Issue: no Find, no Fetch, no revocation unless the setting revoke_through names
+// an authority for it.
 func (a *Authority) BareKind() ca.Kind {
 	k := a.Kind()
 	k.ID, k.Title = "scripted-bare", "Scripted authority without abilities"

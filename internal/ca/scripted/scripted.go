@@ -135,6 +135,14 @@ func (a *Authority) Issued(requestID string) []*x509.Certificate {
 	return nil
 }
 
+// HadKey reports whether a request came with the key of its CSR.
+func (a *Authority) HadKey(requestID string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.records[requestID]
+	return r != nil && r.request.Key != nil
+}
+
 // Total counts the certificates issued at all.
 func (a *Authority) Total() int {
 	a.mu.Lock()

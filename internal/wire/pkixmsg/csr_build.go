@@ -27,6 +27,9 @@ type CSRRequest struct {
 	Attributes        []RequestAttribute // further attributes, their values in DER
 	ChallengePassword string             // a secret; empty leaves the attribute out
 	Signer            crypto.Signer      // RSA, P-256, P-384, P-521 or Ed25519
+	// PublicKey is the one to certify where it is not the Signer's: such a request
+	// proves possession of no key, and CheckSignature refuses it.
+	PublicKey crypto.PublicKey
 }
 
 // BuildCSR makes and signs a request (RFC 2986), at most 64 KiB. RSA keys sign
@@ -99,7 +102,14 @@ func (r CSRRequest) info() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(r.Signer.Public())
+	public := r.PublicKey
+	if public == nil {
+		public = r.Signer.Public()
+	}
+	if err := CheckKey(public); err != nil {
+		return nil, err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return nil, err
 	}
