@@ -42,6 +42,15 @@ const (
 	EndpointDeleted      = "endpoint.deleted"
 	ChallengeCreated     = "challenge.created"
 	ChallengeDeleted     = "challenge.deleted"
+	PassCreated          = "pass.created"
+	PassRevealed         = "pass.revealed" // its parameters, with a challenge, were given away
+	PassClaimed          = "pass.claimed"  // the first message was passed on
+	PassDone             = "pass.done"
+	PassConfirmed        = "pass.confirmed" // its certificate was seen elsewhere than in the answer
+	PassFailed           = "pass.failed"
+	PassExpired          = "pass.expired"
+	PassRevoked          = "pass.revoked"
+	PassOverdue          = "pass.overdue"
 	RequestSubmitted     = "request.submitted"
 	RequestApproved      = "request.approved"
 	RequestDenied        = "request.denied"

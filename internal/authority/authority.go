@@ -45,6 +45,7 @@ type Service struct {
 	open   map[ra.AuthorityID]*Open
 	limits map[ra.AuthorityID]*limits
 	pulses map[ra.AuthorityID]*pulse
+	slots  map[ra.AuthorityID]*slots
 }
 
 const (
@@ -85,6 +86,9 @@ func (s *Service) Create(ctx context.Context, actor ra.Actor, kindID string, in 
 		return nil, prefixed("settings", err)
 	}
 	if err := checkHost(actor, nil, settings); err != nil {
+		return nil, err
+	}
+	if err := s.checkDeputy(ctx, actor, nil, settings); err != nil {
 		return nil, err
 	}
 	if p, ok := settings.(ca.Provisioner); ok {
@@ -222,6 +226,7 @@ func (s *Service) env(a *ra.Authority) ca.Env {
 		Authority: a.ID, Name: a.Name, Dial: dial, Now: s.Now, Log: s.Log.With("authority", a.Name), PublicURL: s.PublicURL,
 		HTTP:    egress.Client(dial, 60*time.Second),
 		Journal: journal{s.DB, s.Box, a.ID},
+		Slots:   s.Slots(a.ID),
 	}
 }
 

@@ -56,7 +56,7 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 	var p ra.Problems
 	name, err := fillName(spec.Subject, s, f.Values)
 	p.Merge("subject", err)
-	if marker := renewalMarker(spec, f.Holder); marker.Value != "" && s.Fixture == nil { // an imagined device has no marker a test could know
+	if marker := renewalMarker(spec.RenewalMarker, f.Holder); marker.Value != "" && s.Fixture == nil { // an imagined device has no marker a test could know
 		name = append(name, pkixmsg.RDN{marker})
 	}
 	if _, malformed := name.DER(); err == nil && malformed != nil {
@@ -182,8 +182,8 @@ func holder(t *ra.Template, s lookup.Subject) string {
 // renewalMarker is the attribute that lets an outside SCEP server's
 // certificates be recognised again: sceprenew- and a GUID that is the same for
 // every certificate of one holder.
-func renewalMarker(spec *ra.TemplateSpec, holder string) pkixmsg.Attribute {
-	oid := map[string]string{"cn": "2.5.4.3", "ou": "2.5.4.11"}[spec.RenewalMarker]
+func renewalMarker(place, holder string) pkixmsg.Attribute {
+	oid := map[string]string{"cn": "2.5.4.3", "ou": "2.5.4.11"}[place]
 	if oid == "" {
 		return pkixmsg.Attribute{}
 	}

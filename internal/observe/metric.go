@@ -33,6 +33,10 @@ var (
 		"SCEP messages by messageType, pkiStatus (success, pending, failure, or refused when no message could be answered) and failInfo.", nil}
 	scepSeconds = describe{"chancery_scep_duration_seconds", "histogram", []string{"type"}, "Time from the first byte of a SCEP message to the last of its answer.", quick}
 
+	proxied = describe{"chancery_scep_proxy_messages_total", "counter", []string{"authority", "operation", "result"},
+		"Requests to the SCEP proxy by authority (empty before it is known), operation and result: success, pending, failure (pkiStatus), passed, repeated (the stored answer), error, or the reason of a refusal.", nil}
+	proxySeconds = describe{"chancery_scep_proxy_duration_seconds", "histogram", []string{"authority", "operation"}, "Time to answer a request to the SCEP proxy, the server behind it included.", quick}
+
 	enrollments = describe{"chancery_enrollments_total", "counter", []string{"door", "result"},
 		"Certificate requests by the door they came through and what became of them when they were acted on: issued, pending, postponed, failed, refused.", nil}
 	enrollSeconds = describe{"chancery_enrollment_duration_seconds", "histogram", []string{"door"}, "Time from asking to the recorded certificate, of requests answered while the asker waited.", quick}
@@ -59,14 +63,14 @@ var (
 )
 
 // happening lists the metrics above, for the page.
-var happening = []describe{infoMetric, scepMessages, scepSeconds, enrollments, enrollSeconds, renewalSlack, calls, callSeconds, callWait, inFlight,
+var happening = []describe{infoMetric, scepMessages, scepSeconds, proxied, proxySeconds, enrollments, enrollSeconds, renewalSlack, calls, callSeconds, callWait, inFlight,
 	revocations, crlSeconds, ocspAnswers, httpRequests, httpSeconds, jobRuns, jobSeconds, signins}
 
 // metrics are the instruments behind the descriptions.
 type metrics struct {
-	info, inFlight                                                                         *prometheus.GaugeVec
-	scep, enrollments, calls, revocations, ocsp, http, jobs, signins                       *prometheus.CounterVec
-	scepSeconds, enrollSeconds, slack, callSeconds, callWait, crl, httpSeconds, jobSeconds *prometheus.HistogramVec
+	info, inFlight                                                                                       *prometheus.GaugeVec
+	scep, proxied, enrollments, calls, revocations, ocsp, http, jobs, signins                            *prometheus.CounterVec
+	proxySeconds, scepSeconds, enrollSeconds, slack, callSeconds, callWait, crl, httpSeconds, jobSeconds *prometheus.HistogramVec
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -87,7 +91,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 	}
 	return metrics{
 		info: gauge(infoMetric), inFlight: gauge(inFlight),
-		scep: counter(scepMessages), enrollments: counter(enrollments), calls: counter(calls), revocations: counter(revocations),
+		scep: counter(scepMessages), proxied: counter(proxied), proxySeconds: histogram(proxySeconds), enrollments: counter(enrollments), calls: counter(calls), revocations: counter(revocations),
 		ocsp: counter(ocspAnswers), http: counter(httpRequests), jobs: counter(jobRuns), signins: counter(signins),
 		scepSeconds: histogram(scepSeconds), enrollSeconds: histogram(enrollSeconds), slack: histogram(renewalSlack), callSeconds: histogram(callSeconds),
 		callWait: histogram(callWait), crl: histogram(crlSeconds), httpSeconds: histogram(httpSeconds), jobSeconds: histogram(jobSeconds),

@@ -49,6 +49,7 @@ func TestTelling(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.SCEP("PKCSReq", "failure", "badRequest", 3*time.Millisecond)
+	o.SCEPProxied("Main", "PKIOperation", "success", 3*time.Millisecond)
 	o.Enrolled("scep", "issued", 20*time.Millisecond)
 	o.Enrolled("renewal", "failed", 0)
 	o.Renewed(20 * 24 * time.Hour)
@@ -64,6 +65,8 @@ func TestTelling(t *testing.T) {
 		`chancery_build_info{version="1.2.3"} 1`,
 		`chancery_scep_messages_total{fail_info="badRequest",result="failure",type="PKCSReq"} 1`,
 		`chancery_scep_duration_seconds_bucket{type="PKCSReq",le="0.005"} 1`,
+		`chancery_scep_proxy_messages_total{authority="Main",operation="PKIOperation",result="success"} 1`,
+		`chancery_scep_proxy_duration_seconds_bucket{authority="Main",operation="PKIOperation",le="0.005"} 1`,
 		`chancery_enrollments_total{door="scep",result="issued"} 1`,
 		`chancery_enrollment_duration_seconds_count{door="scep"} 1`,
 		`chancery_enrollments_total{door="renewal",result="failed"} 1`,
@@ -83,6 +86,7 @@ func TestTelling(t *testing.T) {
 func TestNobodyWatches(t *testing.T) {
 	var o *Observer
 	o.SCEP("", "", "", 0)
+	o.SCEPProxied("", "", "", 0)
 	o.Enrolled("", "", 1)
 	o.Renewed(0)
 	o.Calling("", 0)(nil)

@@ -16,6 +16,16 @@ func (o *Observer) SCEP(kind, result, failInfo string, took time.Duration) {
 	o.m.scepSeconds.WithLabelValues(kind).Observe(took.Seconds())
 }
 
+// SCEPProxied tells of one answered request to the SCEP proxy. authority is the
+// name of the one behind it, or empty while that is not known.
+func (o *Observer) SCEPProxied(authority, operation, result string, took time.Duration) {
+	if o == nil {
+		return
+	}
+	o.m.proxied.WithLabelValues(authority, operation, result).Inc()
+	o.m.proxySeconds.WithLabelValues(authority, operation).Observe(took.Seconds())
+}
+
 // Enrolled tells what became of a certificate request that was acted on.
 // waited is how long its asker waited; 0 when nobody did.
 func (o *Observer) Enrolled(door, result string, waited time.Duration) {

@@ -17,6 +17,7 @@ const (
 	ActionExpire  Action = "expire"  // nothing renews this certificate; record its end
 	ActionRetire  Action = "retire"  // superseded: revoke after the grace period
 	ActionRevoke  Action = "revoke"  // decided here, not yet confirmed by the authority
+	ActionDeliver Action = "deliver" // the parameters of a pass have to be brought to its device
 )
 
 // Obligation is what a waiting row owes: the next action, when it is due, and

@@ -34,6 +34,7 @@ type (
 	AdminID       string // adm_
 	TokenID       string // tok_
 	PasskeyID     string // pky_
+	PassID        string // pass_
 )
 
 // Prefixes of the typed IDs.
@@ -51,6 +52,7 @@ const (
 	AdminPrefix       = "adm"
 	TokenPrefix       = "tok"
 	PasskeyPrefix     = "pky"
+	PassPrefix        = "pass"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
@@ -65,6 +67,17 @@ func NewID[T ~string](prefix string, now time.Time) T {
 	}
 	rand.Read(b[6:])
 	return T(prefix + "_" + idEncoding.EncodeToString(b[:]))
+}
+
+// FirstID gives the text that sorts before every ID of a kind made at t or
+// later, and behind those made before.
+func FirstID(prefix string, t time.Time) string {
+	var b [16]byte
+	ms := uint64(t.UnixMilli())
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i))
+	}
+	return prefix + "_" + idEncoding.EncodeToString(b[:])
 }
 
 // Fold gives the form in which names are compared and kept unique: trimmed and

@@ -56,6 +56,11 @@ func (tx *Tx) ChallengeByHash(hash string) (*ra.Challenge, error) {
 	return tx.challenge("hash = $1", hash)
 }
 
+// ChallengeOf gives the challenge that a request used.
+func (tx *Tx) ChallengeOf(id ra.RequestID) (*ra.Challenge, error) {
+	return tx.challenge("request_id = $1 AND request_id <> ''", string(id))
+}
+
 func (tx *Tx) challenge(where string, args ...any) (*ra.Challenge, error) {
 	var row challengeRow
 	if err := tx.get("challenges", &row, where, args...); err != nil {

@@ -51,6 +51,14 @@ func blob(b []byte) []byte {
 	return b
 }
 
+// some gives what such a column holds; nothing is nil, whatever the engine says.
+func some(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
 // insert stores a row; a taken name or identity is a Conflict.
 func (tx *Tx) insert(table string, row any) error {
 	if err := tx.configChanged(table); err != nil {
@@ -208,7 +216,7 @@ var noun = map[string]string{
 	"templates": "template", "endpoints": "SCEP endpoint", "challenges": "challenge", "requests": "request",
 	"approvals": "approval", "certificates": "certificate", "admins": "administrator", "passkeys": "passkey",
 	"tokens": "API token", "links": "link", "sessions": "session", "journal": "journal entry",
-	"issuers": "issuer", "crl_lists": "CRL", "bulks": "bulk revocation", "sealed": "secret", "bearers": "mark of an asker", "limits": "limit", "outages": "outage", "audit": "audit entry", "facts": "fact",
+	"issuers": "issuer", "crl_lists": "CRL", "bulks": "bulk revocation", "sealed": "secret", "bearers": "mark of an asker", "passes": "pass", "pass_answers": "message", "limits": "limit", "outages": "outage", "audit": "audit entry", "facts": "fact",
 }
 
 func notFound(table string) error {

@@ -24,6 +24,10 @@ func (v SealedValue) Sealing() (table, row, field string) {
 		return sealedTables[prefix], v.owner, v.field
 	case "requests":
 		return "requests", v.owner, "csr"
+	case "passes":
+		return "passes", v.owner, "token"
+	case "scep_slots":
+		return "scep_slots", v.owner + "/" + v.field, "challenge"
 	}
 	return "journal", v.owner, v.field
 }
@@ -40,11 +44,16 @@ var sealedPlaces = map[string][3]string{
 	"sealed":   {"owner", "field", "box"},
 	"journal":  {"authority_id", "entry_key", "value"},
 	"requests": {"id", "idempotency_key", "csr"}, // any second column will do
+	"passes":   {"id", "device_id", "box"},
+
+	"scep_slots": {"authority_id", "id", "box"},
 }
 
 // SealedPlaces names the places where sealed values are kept, in the order in
 // which they are sealed anew.
-func SealedPlaces() []string { return []string{"sealed", "journal", "requests"} }
+func SealedPlaces() []string {
+	return []string{"sealed", "journal", "requests", "passes", "scep_slots"}
+}
 
 // SealedAfter gives the next values of a place in the order of their rows: at
 // most scan of them are looked at, and those are given that are sealed by one
