@@ -200,6 +200,23 @@ func (s *Service) Chain(ctx context.Context, id ra.AuthorityID) (chain []*x509.C
 	return Current(issuers)
 }
 
+// Ask is Chain, and asks an authority elsewhere for its certificates when none
+// are stored yet.
+func (s *Service) Ask(ctx context.Context, id ra.AuthorityID) ([]*x509.Certificate, error) {
+	chain, err := s.Chain(ctx, id)
+	if err != nil || len(chain) > 0 {
+		return chain, err
+	}
+	o, err := s.Open(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Do(ctx, func(ca.Connector) error { return s.putChain(ctx, o) }); err != nil {
+		return nil, err
+	}
+	return s.Chain(ctx, id)
+}
+
 // Current gives the chain in use among an authority's stored certificates: the
 // issuing one, which is stored first, and what is above it.
 func Current(issuers []store.Issuer) ([]*x509.Certificate, error) {

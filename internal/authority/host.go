@@ -1,11 +1,13 @@
 package authority
 
 import (
+	"context"
 	"slices"
 
 	"chancery/internal/access"
 	"chancery/internal/ca"
 	"chancery/internal/ra"
+	"chancery/internal/store"
 )
 
 // checkHost reports with a Denied error when settings name something of this
@@ -32,4 +34,25 @@ func checkHost(actor ra.Actor, old, next ca.Settings) error {
 		}
 	}
 	return nil
+}
+
+// checkDeputy wants whoever names an authority to revoke in another's place to be
+// allowed to edit that one too: it is told to revoke with its own credentials.
+func (s *Service) checkDeputy(ctx context.Context, actor ra.Actor, old, next ca.Settings) error {
+	d, ok := next.(ca.Deputed)
+	if !ok || d.RevokesThrough() == "" {
+		return nil
+	}
+	if o, ok := old.(ca.Deputed); ok && o.RevokesThrough() == d.RevokesThrough() {
+		return nil
+	}
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		_, err := s.editable(tx, actor, d.RevokesThrough())
+		return err
+	})
+	if k := ra.KindOf(err); k == ra.NotFound || k == ra.Denied {
+		return ra.Errorf(ra.Invalid, "There is no authority %.60q that may be told to revoke.", d.RevokesThrough()).WithField("settings.revoke_through").
+			WithRemedy("Give the ID of an authority that you may edit and that reaches the same CA, or leave it empty.").WithCause(err)
+	}
+	return err
 }

@@ -20,6 +20,7 @@ type Open struct {
 	Authority *ra.Authority
 	Kind      ca.Kind
 	Connector ca.Connector
+	Deputy    ra.AuthorityID // is told of its revocations in its place; empty: none
 	limits    *limits
 	pulse     *pulse
 	observer  *observe.Observer
@@ -74,6 +75,9 @@ func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 		return nil, err
 	}
 	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a, kind), pulse: s.pulseOf(id), observer: s.Observer}
+	if d, ok := settings.(ca.Deputed); ok {
+		o.Deputy = d.RevokesThrough()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {

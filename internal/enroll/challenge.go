@@ -27,42 +27,49 @@ type ChallengeInput struct {
 }
 
 // CreateChallenge makes a one-time challenge for one device at one endpoint
-// and gives its text, which is shown once and never stored.
+// and gives its text, which is shown once and never stored. In front of an
+// authority that wants its own challenges in requests it is one of those, which
+// may take a while: the error is Unreachable when none is to be had yet.
 func (s *Service) CreateChallenge(ctx context.Context, actor ra.Actor, in ChallengeInput) (c *ra.Challenge, text secret.Text, err error) {
+	id := ra.NewID[ra.ChallengeID](ra.ChallengePrefix, s.Now())
+	theirs, err := s.fetchCarried(ctx, actor, id, in)
+	if err != nil {
+		return nil, text, err
+	}
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
 		e, err := tx.Endpoint(in.Endpoint)
 		if err != nil {
 			return err
 		}
-		d, err := tx.Device(in.Device)
+		d, err := s.mayChallenge(tx, actor, e, in.Device)
 		if err != nil {
 			return err
-		}
-		if err := access.CheckGroup(tx, actor, access.EditDevices, d.GroupID); err != nil {
-			return err
-		}
-		if err := access.CheckLent(tx, actor, e.GroupID); err != nil {
-			return err
-		}
-		if d.State != ra.DeviceEnrolled {
-			return ra.Errorf(ra.Conflict, "Device %q is %s.", d.Name, d.State).WithRemedy("Enrol the device again first.")
 		}
 		v, err := s.endpointSettings(tx, e)
 		if err != nil {
 			return err
 		}
-		if in.Life == 0 {
-			in.Life = v.ChallengeLife
+		life, uses := in.Life, in.Uses
+		if life == 0 {
+			life = v.ChallengeLife
 		}
-		if in.Uses == 0 {
-			in.Uses = v.ChallengeUses
+		if uses == 0 {
+			uses = v.ChallengeUses
 		}
-		if in.Life < time.Minute || in.Life > 90*24*time.Hour || in.Uses < 1 || in.Uses > 10 {
+		if life < time.Minute || life > 90*24*time.Hour || uses < 1 || uses > 10 {
 			return ra.Errorf(ra.Invalid, "The challenge's life or number of uses is out of range.").WithRemedy("Use 1 minute to 90 days, and 1 to 10 uses.")
 		}
-		text = secret.Token("", bitsFor(v.ChallengeLength))
-		c = &ra.Challenge{ID: ra.NewID[ra.ChallengeID](ra.ChallengePrefix, tx.Now), Hash: ChallengeHash(text), EndpointID: e.ID, TemplateID: e.TemplateID,
-			DeviceID: d.ID, MaxUses: in.Uses, ExpiresAt: tx.Now.Add(in.Life), CreatedBy: actor.Name}
+		ends := tx.Now.Add(life)
+		if theirs == nil {
+			text = secret.Token("", bitsFor(v.ChallengeLength))
+		} else {
+			text, uses = theirs.text, 1
+			if !theirs.expires.IsZero() && theirs.expires.Before(ends) {
+				ends = theirs.expires
+			}
+		}
+		c = &ra.Challenge{ID: id, Hash: ChallengeHash(text), EndpointID: e.ID, TemplateID: e.TemplateID,
+			DeviceID: d.ID, MaxUses: uses, ExpiresAt: ends, CreatedBy: actor.Name}
 		if err := tx.CreateChallenge(c); err != nil {
 			return err
 		}
@@ -70,6 +77,46 @@ func (s *Service) CreateChallenge(ctx context.Context, actor ra.Actor, in Challe
 			Message: "Challenge made for " + d.Name + ".", Details: map[string]any{"endpoint": e.Name, "expires_at": c.ExpiresAt, "uses": c.MaxUses}})
 	})
 	return c, text, err
+}
+
+// ChallengePath is the path at which a device enrols with a challenge that was
+// just made. It holds the challenge where the endpoint takes it from there.
+func (s *Service) ChallengePath(ctx context.Context, id ra.EndpointID, text secret.Text) (path secret.Text, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) error {
+		e, err := tx.Endpoint(id)
+		if err != nil {
+			return err
+		}
+		v, err := s.endpointSettings(tx, e)
+		if err != nil {
+			return err
+		}
+		path = secret.New("/scep/" + e.Name)
+		if v.ByAddress {
+			path = secret.New("/scep/" + e.Name + "/" + text.Reveal())
+		}
+		return nil
+	})
+	return path, err
+}
+
+// mayChallenge checks that the actor may have a challenge made for a device at an
+// endpoint, and that the device may enrol.
+func (s *Service) mayChallenge(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, device ra.DeviceID) (*ra.Device, error) {
+	d, err := tx.Device(device)
+	if err != nil {
+		return nil, err
+	}
+	if err := access.CheckGroup(tx, actor, access.EditDevices, d.GroupID); err != nil {
+		return nil, err
+	}
+	if err := access.CheckLent(tx, actor, e.GroupID); err != nil {
+		return nil, err
+	}
+	if d.State != ra.DeviceEnrolled {
+		return nil, ra.Errorf(ra.Conflict, "Device %q is %s.", d.Name, d.State).WithRemedy("Enrol the device again first.")
+	}
+	return d, nil
 }
 
 // bitsFor is how many random bits fill a number of alphanumeric characters.

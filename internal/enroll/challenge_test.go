@@ -207,15 +207,16 @@ func TestEndpoints(t *testing.T) {
 		_, err := create(w.owner, func(*enroll.EndpointInput) {})
 		wantError(w.t, err, ra.Conflict)
 		e = must(w.UpdateEndpoint(ctx, w.owner, e.ID, enroll.EndpointInput{Settings: []byte(`{"floor": "compat"}`)}))(w.t)
-		row, v, got, err := w.OpenEndpoint(ctx, "devices")
-		if err != nil || row.ID != e.ID || got.ID != tpl.ID || v.Floor != sceppolicy.Compat || v.Static.Reveal() != static || v.ChallengeUses != 3 || !v.Renewal {
+		place, err := w.OpenEndpoint(ctx, "devices")
+		v := place.Settings
+		if err != nil || place.Endpoint.ID != e.ID || place.Template.ID != tpl.ID || place.RA != tpl.AuthorityID || v.Floor != sceppolicy.Compat || v.Static.Reveal() != static || v.ChallengeUses != 3 || !v.Renewal {
 			w.t.Errorf("%+v, %v", v, err)
 		}
 		w.noSecrets(static)
 		_, err = w.UpdateEndpoint(ctx, actor("o", ra.RoleOwner, w.other), e.ID, enroll.EndpointInput{Name: ptr("mine")})
 		wantError(w.t, err, ra.NotFound)
 		must(w.UpdateEndpoint(ctx, w.owner, e.ID, enroll.EndpointInput{Disabled: ptr(true)}))(w.t)
-		if _, _, _, err := w.OpenEndpoint(ctx, "devices"); ra.KindOf(err) != ra.NotFound {
+		if _, err := w.OpenEndpoint(ctx, "devices"); ra.KindOf(err) != ra.NotFound {
 			w.t.Errorf("%v", err)
 		}
 		if list, _, err := w.FindEndpoints(ctx, actor("v", ra.RoleViewer, w.acme), store.EndpointFilter{}); err != nil || len(list) != 1 {

@@ -156,6 +156,9 @@ func (s *Service) applyEndpoint(tx *store.Tx, actor ra.Actor, e *ra.Endpoint, se
 		return ra.Errorf(ra.Invalid, "Template %q has its keys made elsewhere; SCEP clients make their own.", t.Name).WithField("template_id").
 			WithRemedy("Use a template whose key is made on the device.")
 	}
+	if err := s.checkRA(tx, actor, e, settings, t.AuthorityID); err != nil {
+		return err
+	}
 	if e.Settings, err = setting.ToJSON(settings); err != nil {
 		return err
 	}
@@ -213,27 +216,34 @@ func (s *Service) FindEndpoints(ctx context.Context, actor ra.Actor, f store.End
 	return list, next, err
 }
 
-// OpenEndpoint gives an endpoint and its settings to the door that serves it, to
-// be read only. A closed or unknown one is NotFound.
-func (s *Service) OpenEndpoint(ctx context.Context, name string) (e *ra.Endpoint, v *sceppolicy.Endpoint, t *ra.Template, err error) {
+// OpenEndpoint gives an endpoint to the door that serves it. A closed or unknown
+// one is NotFound.
+func (s *Service) OpenEndpoint(ctx context.Context, name string) (p *Place, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		config, err := tx.Config()
 		if err != nil {
 			return err
 		}
-		if e, err = config.EndpointByName(name); err != nil {
+		e, err := config.EndpointByName(name)
+		if err != nil {
 			return err
 		}
 		if e.Disabled {
 			return ra.Errorf(ra.NotFound, "The SCEP endpoint %q is switched off.", name).WithRemedy("Switch it on, or give the device another address.")
 		}
-		if t, err = config.Template(e.TemplateID); err != nil {
-			return err
-		}
-		v, err = store.Keep(config, "endpoint settings", string(e.ID), func(tx *store.Tx) (*sceppolicy.Endpoint, error) {
-			return s.endpointSettings(tx, e)
+		p, err = store.Keep(config, "place", string(e.ID), func(tx *store.Tx) (*Place, error) {
+			t, err := config.Template(e.TemplateID)
+			if err != nil {
+				return nil, err
+			}
+			v, err := s.endpointSettings(tx, e)
+			if err != nil {
+				return nil, err
+			}
+			front, err := s.raOf(tx, e, ra.AuthorityID(v.RAAuthority), t.AuthorityID)
+			return &Place{Endpoint: e, Settings: v, Template: t, RA: front}, err
 		})
 		return err
 	})
-	return e, v, t, err
+	return p, err
 }

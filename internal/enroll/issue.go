@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"time"
@@ -244,6 +245,8 @@ func ask(ctx context.Context, c ca.Connector, request ca.Request, r *ra.Request,
 func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (ca.Request, error) {
 	var t *ra.Template
 	var old *ra.Certificate
+	var key, oldKey crypto.Signer
+	var carries ra.ChallengeID
 	err := s.DB.Read(ctx, func(tx *store.Tx) error {
 		config, err := tx.Config()
 		if err != nil {
@@ -253,8 +256,20 @@ func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (
 			return err
 		}
 		if r.Renews != "" {
-			old, err = tx.Certificate(r.Renews)
+			if old, err = tx.Certificate(r.Renews); err != nil {
+				return err
+			}
 		}
+		if r.KeyPlace != ra.KeyHere {
+			carries, err = carried(tx, o, r)
+			return err
+		}
+		if old != nil && old.RequestID != "" { // handed out, it is here no more
+			if oldKey, err = s.openKey(tx, old.RequestID); err != nil && ra.KindOf(err) != ra.NotFound {
+				return err
+			}
+		}
+		key, err = s.openKey(tx, r.ID)
 		return err
 	})
 	if err != nil {
@@ -274,12 +289,13 @@ func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (
 			return ca.Request{}, err
 		}
 	}
-	return order(o.Kind, r, t, f, old, csr)
+	return order(o.Kind, r, t, f, old, csr, func(o *ca.Order) { o.Key, o.RenewsKey, o.Carries = key, oldKey, string(carries) })
 }
 
 // order makes the checked request for an authority of a kind. old is the
-// certificate to be renewed, csr is nil when the authority makes the key.
-func order(kind ca.Kind, r *ra.Request, t *ra.Template, f *Fill, old *ra.Certificate, csr *pkixmsg.CSR) (ca.Request, error) {
+// certificate to be renewed, csr is nil when the authority makes the key, and
+// more adds what only authorities elsewhere ask for.
+func order(kind ca.Kind, r *ra.Request, t *ra.Template, f *Fill, old *ra.Certificate, csr *pkixmsg.CSR, more func(*ca.Order)) (ca.Request, error) {
 	o, err := f.Order(r.ID, t)
 	if err != nil {
 		return ca.Request{}, err
@@ -298,6 +314,7 @@ func order(kind ca.Kind, r *ra.Request, t *ra.Template, f *Fill, old *ra.Certifi
 	if r.KeyPlace == ra.KeyAtCA {
 		o.KeyAtCA = f.KeyType
 	}
+	more(&o)
 	return ca.NewRequest(o)
 }
 

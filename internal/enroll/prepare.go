@@ -139,7 +139,7 @@ func (s *Service) complete(ctx context.Context, p *Prepared) error {
 		return nil
 	}
 	var err error
-	if p.order, err = order(p.open.Kind, &p.request, p.template, p.fill, p.old, p.csr); err == nil {
+	if p.order, err = order(p.open.Kind, &p.request, p.template, p.fill, p.old, p.csr, func(*ca.Order) {}); err == nil {
 		p.plan, err = s.Authorities.Plan(ctx, p.open, p.order)
 	}
 	if err != nil {

@@ -86,15 +86,19 @@ func (s *Service) revocable(ctx context.Context, a *ra.Authority, c *ra.Certific
 	}
 	revokes, holds := kind.Traits.Revoke, kind.Traits.Hold
 	if o, err := s.Authorities.Reach(ctx, c.AuthorityID); err == nil {
-		revoker, ok := o.Connector.(ca.Revoker)
-		revokes = ok && len(revoker.Reasons()) > 0
-		holds = revokes && slices.Contains(revoker.Reasons(), ra.CertificateHold)
+		switch _, revoker, err := s.revoker(ctx, o); {
+		case err == nil:
+			revokes = len(revoker.Reasons()) > 0
+			holds = slices.Contains(revoker.Reasons(), ra.CertificateHold)
+		case ra.KindOf(err) == ra.Invalid:
+			revokes, holds = false, false
+		}
 		signer, ok := o.Connector.(ca.CRLSigner)
 		here = ok && slices.ContainsFunc(signer.Issuers(), func(i *x509.Certificate) bool { return authority.Hash(i.RawSubjectPublicKeyInfo) == c.IssuerHash })
 	}
 	if !revokes {
 		return false, ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", a.Name).
-			WithRemedy("Revoke the certificate at the authority itself; it is watched until it expires.")
+			WithRemedy("Revoke the certificate at the authority itself, or name another authority that reaches the same CA in its settings; until then it is watched until it expires.")
 	}
 	if (reason == ra.CertificateHold || reason == ra.RemoveFromCRL) && !holds {
 		return false, ra.Errorf(ra.Invalid, "The authority %q knows no hold.", a.Name).WithField("reason").WithRemedy("Revoke the certificate with another reason.")
@@ -224,9 +228,9 @@ func (s *Service) tell(ctx context.Context, c *ra.Certificate) error {
 	if err != nil {
 		return err
 	}
-	revoker, ok := o.Connector.(ca.Revoker)
-	if !ok {
-		return ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", o.Authority.Name).WithRemedy("Revoke the certificate at the authority itself.")
+	o, revoker, err := s.revoker(ctx, o)
+	if err != nil {
+		return err
 	}
 	cert, err := x509.ParseCertificate(c.DER)
 	if err != nil {
@@ -246,9 +250,33 @@ func (s *Service) tell(ctx context.Context, c *ra.Certificate) error {
 	if at.IsZero() {
 		at = s.Now()
 	}
+	handle := ""
+	if o.Authority.ID == c.AuthorityID { // a deputy has never heard of the request
+		handle = s.handleOf(ctx, c)
+	}
 	return o.Do(ctx, func(ca.Connector) error {
-		return revoker.Revoke(ctx, ca.Revocation{Certificate: cert, Handle: s.handleOf(ctx, c), Reason: reason, At: at})
+		return revoker.Revoke(ctx, ca.Revocation{Certificate: cert, Handle: handle, Reason: reason, At: at})
 	})
+}
+
+// revoker gives who is told of the revocations of an authority: itself, or the
+// one it is deputed to, which may be switched off for new certificates.
+func (s *Service) revoker(ctx context.Context, o *authority.Open) (*authority.Open, ca.Revoker, error) {
+	if r, ok := o.Connector.(ca.Revoker); ok {
+		return o, r, nil
+	}
+	if o.Deputy != "" {
+		deputy, err := s.Authorities.Reach(ctx, o.Deputy)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r, ok := deputy.Connector.(ca.Revoker); ok {
+			return deputy, r, nil
+		}
+		return nil, nil, ra.Errorf(ra.Invalid, "The authority %q revokes through %q, which cannot revoke.", o.Authority.Name, deputy.Authority.Name).
+			WithRemedy("Choose another authority for it, one that reaches the same CA.")
+	}
+	return nil, nil, ra.Errorf(ra.Invalid, "The authority %q cannot be told to revoke.", o.Authority.Name).WithRemedy("Revoke the certificate at the authority itself.")
 }
 
 // handleOf gives the authority's own name for the request that issued c.

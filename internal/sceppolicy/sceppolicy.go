@@ -23,11 +23,13 @@ type Endpoint struct {
 	ChallengeLife   time.Duration
 	ChallengeUses   int
 	ChallengeLength int
+	ByAddress       bool // the challenge may be in the address instead of the request
 	Renewal         bool
 	RenewalWindow   int // days before expiry; 0: any time
 	ChainInReply    bool
 	SubjectKeyOther bool
 	ClockSkew       time.Duration
+	RAAuthority     string // ID of the authority that issues the RA certificate; empty: found
 }
 
 // The floors of algorithms, from strict to lenient.
@@ -52,6 +54,8 @@ func (s *Endpoint) Describe(f *setting.Form) {
 	f.Duration(&s.ChallengeLife, "challenge_life", "Life of a challenge").Default(time.Hour).Between(time.Minute, 90*24*time.Hour)
 	f.Int(&s.ChallengeUses, "challenge_uses", "Uses of a challenge").Default(1).Between(1, 10)
 	f.Int(&s.ChallengeLength, "challenge_length", "Length of a challenge").Default(32).Between(22, 255).Help("Characters of A-Z, a-z and 0-9; 22 are 128 bits.")
+	f.Bool(&s.ByAddress, "challenge_in_address", "The challenge may be in the address").Advanced().
+		Help("A device may then send its challenge as the last part of the address instead of in its request. For an authority behind this server that refuses requests with a challenge it does not know. Use HTTPS, so that nobody on the way reads it.")
 	f.Bool(&s.StaticOn, "static_on", "Accept a static challenge").Help("Whoever knows it can enrol any device of the group by naming it in the subject's serial number or common name. Use it only for gear that can do nothing else.")
 	f.Secret(&s.Static, "static", "Static challenge").When("static_on", "true")
 	f.Section("Renewal", "")
@@ -60,6 +64,8 @@ func (s *Endpoint) Describe(f *setting.Form) {
 	f.Section("Messages", "")
 	f.Bool(&s.ChainInReply, "chain_in_reply", "Send the issuing certificates with the answer").Help("Some VPN clients need them, some routers refuse them.").Advanced()
 	f.Bool(&s.SubjectKeyOther, "subject_key_may_differ", "The request's key may differ from the key that signs the message").Advanced()
+	f.Text(&s.RAAuthority, "ra_authority", "Authority of the RA certificate").Placeholder("ca_01...").Advanced().
+		Help("An embedded authority. Left empty, it is the template's own, or for an authority elsewhere the embedded one that is nearest: in the endpoint's group or above it.")
 	f.Duration(&s.ClockSkew, "clock_skew", "Clock difference allowed").Default(24*time.Hour).Between(time.Minute, 10*365*24*time.Hour).Advanced()
 }
 

@@ -116,7 +116,7 @@ func (x *exchange) standing(c *ra.Certificate, now time.Time) signer {
 		return unknown
 	case c.TemplateID != x.endpoint.TemplateID:
 		return otherTemplate
-	case !x.settings.Renewal:
+	case !x.renewal:
 		return closed
 	case window > 0 && now.Before(c.NotAfter.Add(-window-windowGrace)):
 		return early
@@ -219,14 +219,19 @@ func (x *exchange) bearer() string {
 	return digest("bearer", x.transaction(), spki(x.message.Signer))
 }
 
-// learnChallenge looks at the challengePassword. An empty one is none.
+// learnChallenge looks at the challengePassword, where it is missing at the
+// address. An empty one is none. A renewal needs none, and clients renew at the
+// address they enrolled at.
 func (x *exchange) learnChallenge(tx *store.Tx) error {
 	f := &x.facts
 	password, present := x.csr.ChallengePassword()
+	text := secret.New(password)
+	if password == "" && f.row == nil && x.settings.ByAddress && x.inAddress.IsSet() {
+		text, present = x.inAddress, true
+	}
 	if !present {
 		return nil
 	}
-	text := secret.New(password)
 	if f.row != nil {
 		if own, err := x.enrolledWith(tx, f.row, text); err != nil || own {
 			f.challenge = ownChallenge

@@ -12,6 +12,7 @@ import (
 
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
+	"chancery/internal/secret"
 	"chancery/internal/wire/scepmsg"
 )
 
@@ -250,7 +251,7 @@ func TestBusy(t *testing.T) {
 			t.Fatalf("no slot for message %d", i)
 		}
 	}
-	if _, err := d.pkiOperation(t.Context(), &place{}, "192.0.2.1", nil); err != later {
+	if _, err := d.pkiOperation(t.Context(), &place{}, "192.0.2.1", secret.Text{}, nil); err != later {
 		t.Errorf("got %v, want %v", err, later)
 	}
 	<-d.slots

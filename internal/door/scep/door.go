@@ -16,6 +16,7 @@ package scep
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -34,6 +35,7 @@ import (
 	"chancery/internal/observe"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
+	"chancery/internal/secret"
 	"chancery/internal/store"
 	"chancery/internal/wire/cms"
 	"chancery/internal/wire/scepmsg"
@@ -93,6 +95,8 @@ type place struct {
 	endpoint *ra.Endpoint
 	settings *sceppolicy.Endpoint
 	template *ra.Template
+	ra       ra.AuthorityID // issues the RA certificate
+	renewal  bool           // a certificate may vouch for its successor
 	floor    scepmsg.Floor
 }
 
@@ -105,11 +109,12 @@ type httpError struct {
 
 func (e *httpError) Error() string { return e.text }
 
-// ServeHTTP answers one request. The path behind the endpoint's name means
-// nothing: clients append /pkiclient.exe, /cgi-bin/pkiclient.exe and the like.
+// ServeHTTP answers one request. The path behind the endpoint's name, and behind
+// a challenge where one may be there, means nothing: clients append
+// /pkiclient.exe, /cgi-bin/pkiclient.exe and the like.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, prefix), "/")
-	media, body, err := d.serve(w, r, name)
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, prefix), "/")
+	media, body, err := d.serve(w, r, name, rest)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -142,7 +147,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // retry read 503 as "unreachable"; a CertRep would end their attempt.
 var later = &httpError{http.StatusServiceUnavailable, "Enrolment does not work at the moment. Try again later."}
 
-func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string) (media string, body []byte, err error) {
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, name, rest string) (media string, body []byte, err error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		return "", nil, &httpError{http.StatusMethodNotAllowed, "SCEP uses GET and POST."}
 	}
@@ -168,8 +173,19 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string) (media
 	if err != nil {
 		return "", nil, err
 	}
-	body, err = d.pkiOperation(r.Context(), p, address(r), raw)
+	body, err = d.pkiOperation(r.Context(), p, address(r), inAddress(rest), raw)
 	return scepmsg.MediaMessage, body, err
+}
+
+// challengeForm is what a challenge in an address looks like; it is longer than
+// anything else that clients put there.
+var challengeForm = regexp.MustCompile(`^/*([A-Za-z0-9]{16,255})(/|$)`)
+
+func inAddress(rest string) secret.Text {
+	if found := challengeForm.FindStringSubmatch(rest); found != nil {
+		return secret.New(found[1])
+	}
+	return secret.Text{}
 }
 
 var endpointName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
@@ -179,15 +195,25 @@ func (d *Door) open(ctx context.Context, name string) (*place, error) {
 	if !endpointName.MatchString(name) {
 		return nil, nowhere // a database may not even take it for text
 	}
-	e, v, t, err := d.Enroll.OpenEndpoint(ctx, name)
+	at, err := d.Enroll.OpenEndpoint(ctx, name)
 	switch {
 	case ra.KindOf(err) == ra.NotFound:
 		return nil, nowhere
 	case err != nil:
 		return nil, err
 	}
-	p := &place{endpoint: e, settings: v, template: t}
-	switch v.FloorAt(d.Now()) {
+	p := &place{endpoint: at.Endpoint, settings: at.Settings, template: at.Template, ra: at.RA}
+	p.renewal = p.settings.Renewal
+	if p.ra != p.template.AuthorityID && p.renewal {
+		// Where each request carries a challenge of the authority's own, a renewal
+		// is an enrolment with a new one.
+		o, err := d.Authorities.Reach(ctx, p.template.AuthorityID)
+		if err != nil {
+			return nil, err
+		}
+		p.renewal = !enroll.Carried(o)
+	}
+	switch p.settings.FloorAt(d.Now()) {
 	case sceppolicy.Compat:
 		p.floor = scepmsg.Compat
 	case sceppolicy.Legacy:
@@ -260,21 +286,28 @@ func caps(p *place) string {
 		words = append(words, "DES3", "SHA-1")
 	}
 	words = append(words, "SHA-256", "SHA-384", "SHA-512", "POSTPKIOperation")
-	if p.settings.Renewal {
+	if p.renewal {
 		words = append(words, "Renewal")
 	}
 	return strings.Join(append(words, "SCEPStandard"), "\n") + "\n"
 }
 
 // caCert answers GetCACert (RFC 8894 §4.2.1.2): the RA certificate first,
-// because some clients take the first one, then the issuing CA and those above
-// it up to the root. Nothing depends on the message parameter.
+// because some clients take the first one, then those above it up to the root,
+// then the issuing CA and its root where that is another authority. certmonger
+// takes an RSA certificate of theirs for the RA's when they come before what is
+// above the RA's. Nothing depends on the message parameter.
 func (d *Door) caCert(ctx context.Context, p *place) ([]byte, error) {
-	own, err := d.Lifecycle.Own(ctx, p.template.AuthorityID, ra.PurposeSCEPRA)
+	own, err := d.Lifecycle.Own(ctx, p.ra, ra.PurposeSCEPRA)
 	if err != nil {
 		return nil, err
 	}
-	chain, err := d.Authorities.Chain(ctx, p.template.AuthorityID)
+	chain, err := d.Authorities.Chain(ctx, p.ra)
+	if err == nil && p.ra != p.template.AuthorityID {
+		var issuing []*x509.Certificate
+		issuing, err = d.Authorities.Ask(ctx, p.template.AuthorityID)
+		chain = append(chain, issuing...)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
+	"chancery/internal/secret"
 	"chancery/internal/wire/cms"
 	"chancery/internal/wire/pkixmsg"
 	"chancery/internal/wire/scepmsg"
@@ -24,6 +25,7 @@ type exchange struct {
 	*Door
 	*place
 	remote    string
+	inAddress secret.Text // what may be a challenge
 	message   *scepmsg.Message
 	ras       []scepmsg.RA // current first
 	responder scepmsg.Responder
@@ -37,7 +39,7 @@ type exchange struct {
 
 // pkiOperation answers a pkiMessage. As soon as there is somebody to answer, a
 // refusal is a CertRep too; what comes before is an httpError.
-func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, raw []byte) ([]byte, error) {
+func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, inAddress secret.Text, raw []byte) ([]byte, error) {
 	leave, ok := d.enter()
 	if !ok {
 		return nil, later
@@ -48,7 +50,7 @@ func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, raw []
 	}
 	began := time.Now()
 	ctx, span := d.Observer.Start(ctx, "scep.message", "endpoint", p.endpoint.Name)
-	x := &exchange{Door: d, place: p, remote: remote, result: "refused"}
+	x := &exchange{Door: d, place: p, remote: remote, inAddress: inAddress, result: "refused"}
 	defer func() {
 		kind := ""
 		if x.message != nil {
@@ -107,7 +109,7 @@ var messageLimits = cms.Limits{MaxBytes: scepmsg.MaxBodyBytes, MaxElements: 8192
 // takeKeys gets the RA's certificates and picks the one to answer with: the
 // one the client knows, which is the former one after a roll-over.
 func (x *exchange) takeKeys(ctx context.Context) error {
-	own, err := x.Lifecycle.Own(ctx, x.template.AuthorityID, ra.PurposeSCEPRA)
+	own, err := x.Lifecycle.Own(ctx, x.ra, ra.PurposeSCEPRA)
 	if err != nil {
 		return err
 	}
