@@ -33,6 +33,9 @@ var picture = map[string][]string{
 	"internal/ca/all":          {"internal/ca/..."},
 	"internal/ca/catest":       {"internal/ca", "internal/testpeer", "internal/secret", "internal/setting", "internal/wire/..."},
 	"internal/ca/...":          {"internal/ca", "internal/ca/lint", "internal/keystore", "internal/secret", "internal/setting", "internal/wire/..."},
+	"internal/ca/scep":         {"internal/ca", "internal/httpauth", "internal/scepclient", "internal/secret", "internal/setting", "internal/wire/..."},
+	"internal/ca/ndes":         {"internal/ca", "internal/ca/scep", "internal/httpauth", "internal/secret", "internal/setting", "internal/wire/..."},
+	"internal/httpauth":        {"internal/secret"},
 	"internal/store":           {"internal/secret"},
 	"internal/store/migration": {},
 	"internal/job":             {"internal/store"},
@@ -46,6 +49,10 @@ var picture = map[string][]string{
 		"internal/authority", "internal/lookup", "internal/sceppolicy", "internal/job", "internal/wire/..."},
 	"internal/lifecycle": {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal",
 		"internal/authority", "internal/enroll", "internal/job", "internal/wire/..."},
+	"internal/pass": {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/authority", "internal/enroll",
+		"internal/job", "internal/wire/..."},
+	"internal/pass/passtest": {"internal/ca", "internal/secret", "internal/setting", "internal/wire/..."},
+	"internal/trace":         {"internal/store", "internal/access", "internal/audit", "internal/pass"},
 	"internal/doctor": {"internal/backup", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/setting", "internal/authority", "internal/enroll",
 		"internal/lifecycle", "internal/sceppolicy"},
 	"internal/backup":     {"internal/store", "internal/audit", "internal/seal"},
@@ -67,12 +74,13 @@ var picture = map[string][]string{
 	"deploy":              {},
 
 	"internal/store/storebench": {"internal/store"},
+	"internal/doubles/...":      {},
 }
 
 // verbs is what the edges may call: the capabilities, the nouns' filters in
 // store, and the descriptions of settings.
 var verbs = []string{"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/setting",
-	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/doctor", "internal/keyring", "internal/sceppolicy"}
+	"internal/inventory", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/pass", "internal/trace", "internal/doctor", "internal/keyring", "internal/sceppolicy"}
 
 // everyone may speak of the nouns.
 const everyone = "internal/ra"
@@ -92,10 +100,15 @@ var outside = map[string][]string{
 	"math/rand":                 {},
 	"github.com/go-webauthn":    {"internal/signin"},
 	"github.com/alexedwards":    {"internal/signin", "internal/store", "internal/console"},
-	"github.com/smallstep/scep": {},
+	"github.com/smallstep/scep": {"internal/doubles/..."},
 	"github.com/coreos":         {"cmd/..."},
+	"github.com/failsafe-go":    {"internal/door/scepproxy"},
 	"github.com/prometheus":     {"internal/observe", "internal/app"},
 	"go.opentelemetry.io":       {"internal/observe"},
+	"github.com/jcmturner":      {"internal/httpauth", "internal/doubles/..."},
+
+	"github.com/Azure/go-ntlmssp": {"internal/httpauth"},
+	"github.com/smallstep/pkcs7":  {"internal/doubles/..."},
 }
 
 // stdlibOnly lists rooms that import nothing but the standard library and, for

@@ -32,8 +32,10 @@ import (
 	"chancery/internal/inventory"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
+	"chancery/internal/pass"
 	"chancery/internal/signin"
 	"chancery/internal/store"
+	"chancery/internal/trace"
 )
 
 // Server is the API. Fill the fields, then ask for its Handler.
@@ -42,6 +44,8 @@ type Server struct {
 	Authorities *authority.Service
 	Enroll      *enroll.Service
 	Lifecycle   *lifecycle.Service
+	Passes      *pass.Service
+	Traces      *trace.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service

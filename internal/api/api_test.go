@@ -25,11 +25,13 @@ import (
 	"chancery/internal/inventory"
 	"chancery/internal/job"
 	"chancery/internal/lifecycle"
+	"chancery/internal/pass"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/signin"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
+	"chancery/internal/trace"
 	"chancery/internal/wire/pkixmsg"
 )
 
@@ -61,9 +63,11 @@ func newWorld(t *testing.T, database string) *world {
 	authorities := &authority.Service{DB: db, Box: box, Kinds: caall.Kinds(), Now: time.Now, Log: log, PublicURL: "http://pki.example.test"}
 	enrolment := &enroll.Service{DB: db, Box: box, Authorities: authorities, Queue: queue, Now: time.Now, Log: log}
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: time.Now, Log: log}
+	passes := &pass.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: time.Now, Log: log, PublicURL: "http://pki.example.test"}
 	enrolment.Handle()
 	life.Handle()
 	w.server = &Server{Inventory: &inventory.Service{DB: db, Now: time.Now, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
+		Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: time.Now, Log: log, PublicURL: "http://console.example.test"}, Audit: audit.Log{DB: db}, DB: db, Now: time.Now,
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: time.Now, Log: log, MasterKey: key, Data: filepath.Dir(key)},
 		Log:    log, Version: "test"}
@@ -151,8 +155,11 @@ func (w *world) refused(token string, want int, method, path string, in any, hea
 
 // set is a group with one of everything in it.
 type set struct {
-	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin string
+	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin, SCEPAuthority, SCEPTemplate, Pass string
 }
+
+// serverChallenge is the static challenge of the SCEP server elsewhere.
+const serverChallenge = "server-challenge-canary-1234"
 
 // populate fills an organization group through the API.
 func (w *world) populate(name string) set {
@@ -185,6 +192,9 @@ func (w *world) populate(name string) set {
 	s.Request, s.Certificate = r.ID, r.CertificateID
 	w.do(http.StatusCreated, post, "/requests", map[string]any{"template_id": s.ApprovalTemplate, "device_id": s.Device, "csr": newCSR(w.t, "CN=ada")}, &r)
 	s.Waiting = r.ID
+	s.SCEPAuthority = id("/authorities", map[string]any{"kind": "scep", "group_id": s.Group, "name": "SCEP " + name, "settings": map[string]any{"url": "http://127.0.0.1:1/scep", "challenge_type": "static", "challenge": serverChallenge}})
+	s.SCEPTemplate = id("/templates", map[string]any{"group_id": s.Group, "authority_id": s.SCEPAuthority, "name": "scep " + name, "spec": map[string]any{"subject": "CN={DeviceUid}", "key_type": "rsa-2048"}})
+	s.Pass = id("/passes", map[string]any{"template_id": s.SCEPTemplate, "device_id": s.Device})
 	grants := []map[string]any{{"role": "viewer", "group": s.Group}}
 	s.Token = id("/tokens", map[string]any{"name": "reader of " + name, "grants": grants})
 	s.Admin = id("/admins", map[string]any{"name": "viewer-" + name, "grants": grants})

@@ -73,8 +73,13 @@ func (s *Server) exportCertificates(ctx context.Context, actor ra.Actor, in *res
 func certificateRow(c resource.Certificate) []string {
 	row := []string{c.ID, c.State, c.Subject, strings.Join(c.SANs, " "), c.Serial, stamp(c.NotBefore), stamp(c.NotAfter), c.KeyType, c.Fingerprint, c.IssuerHash, c.GroupID,
 		c.AuthorityID, c.TemplateID, c.DeviceID, c.UserID, stamp(c.RevokedAt), c.Reason, c.Action, stamp(c.At)}
+	return harmless(row)
+}
+
+// harmless keeps spreadsheet programs from running a cell that begins like a
+// formula.
+func harmless(row []string) []string {
 	for i, cell := range row {
-		// Spreadsheet programs run a cell that begins like a formula.
 		if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 			row[i] = "'" + cell
 		}

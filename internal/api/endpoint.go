@@ -73,7 +73,11 @@ func (s *Server) createChallenge(ctx context.Context, actor ra.Actor, in *body[r
 		return nil, err
 	}
 	out := &body[resource.Challenge]{resource.OfChallenge(c)}
-	out.Body.Challenge = text.Reveal()
+	path, err := s.Enroll.ChallengePath(ctx, c.EndpointID, text)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Challenge, out.Body.Path = text.Reveal(), path.Reveal()
 	return out, nil
 }
 

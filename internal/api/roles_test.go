@@ -24,14 +24,16 @@ func TestRoleTable(t *testing.T) {
 	w.do(http.StatusOK, patch, "/endpoints/"+s.Endpoint, map[string]any{"settings": map[string]any{"static_on": true, "static": static}}, nil)
 	const password = "password canary 5678"
 	w.do(http.StatusOK, post, "/admins/"+s.Admin+"/password", map[string]any{"password": password}, nil)
-	secrets := []string{static, password, "PRIVATE KEY", "argon2", w.owner}
+	secrets := []string{static, serverChallenge, password, "PRIVATE KEY", "argon2", w.owner}
 
 	var chain resource.Chain
 	w.do(http.StatusOK, get, "/authorities/"+s.Authority+"/chain", nil, &chain)
+	var shown resource.Certificate
+	w.do(http.StatusOK, get, "/certificates/"+s.Certificate, nil, &shown)
 	var ordered resource.Revocation
 	w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"device_id": s.Device}}, &ordered) // nobody works on it here
 
-	ids := map[string]string{"revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
+	ids := map[string]string{"passes": s.Pass, "traces": s.Waiting, "revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
 		"challenges": s.Challenge, "requests": s.Waiting, "certificates": s.Certificate, "admins": s.Admin, "tokens": s.Token}
 	viewer := []map[string]any{{"role": "viewer", "group": s.Group}}
 	spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
@@ -44,7 +46,9 @@ func TestRoleTable(t *testing.T) {
 		"create-template": map[string]any{"name": "x", "group_id": s.Group, "authority_id": s.Authority, "spec": spec}, "update-template": map[string]any{"description": "x"},
 		"create-endpoint": map[string]any{"name": "x", "template_id": s.Template}, "update-endpoint": map[string]any{"disabled": true},
 		"create-challenge": map[string]any{"endpoint_id": s.Endpoint, "device_id": s.Device},
-		"create-request":   map[string]any{"template_id": s.KeyTemplate, "device_id": s.Device}, "approve-request": map[string]any{}, "deny-request": map[string]any{},
+		"create-pass":      map[string]any{"template_id": s.SCEPTemplate, "device_id": s.Device}, "learn-pass": map[string]any{"certificate": shown.PEM}, "revoke-pass": map[string]any{},
+		"accept-authority-certificates": map[string]any{"fingerprints": []string{"x"}},
+		"create-request":                map[string]any{"template_id": s.KeyTemplate, "device_id": s.Device}, "approve-request": map[string]any{}, "deny-request": map[string]any{},
 		"revoke-certificates": map[string]any{"ids": []string{s.Certificate}}, "order-revocation": map[string]any{"filter": map[string]any{"device_id": s.Device}},
 		"renew-certificate": map[string]any{}, "revoke-certificate": map[string]any{}, "hold-certificate": map[string]any{}, "unhold-certificate": map[string]any{}, "take-certificate-key": map[string]any{},
 		"create-admin": map[string]any{"name": "x", "grants": viewer}, "update-admin": map[string]any{"display_name": "x"}, "set-admin-password": map[string]any{"password": "correct horse battery staple"},
@@ -96,6 +100,8 @@ func TestRoleTable(t *testing.T) {
 			switch r.ID {
 			case "order-revocation": // of what one may revoke, which is nothing
 				refused = code == http.StatusUnprocessableEntity && strings.Contains(string(b), "that you may revoke")
+			case "learn-pass": // of what one may change, which is nothing
+				refused = code == http.StatusNotFound
 			case "list-revocations":
 				refused = code == http.StatusOK && string(b) == `{"items":[]}`+"\n"
 			case "show-revocation":

@@ -24,9 +24,11 @@ func TestForeignObjects(t *testing.T) {
 		token := w.token("owner of beta", ra.Grant{Role: ra.RoleOwner, Group: ra.GroupID(b.Group)})
 		before := w.dump(a)
 		var ordered resource.Revocation
+		var shown resource.Certificate
+		w.do(http.StatusOK, get, "/certificates/"+a.Certificate, nil, &shown)
 		w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"group_id": a.Group}}, &ordered) // nobody works on it here
 
-		ids := map[string]string{"revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
+		ids := map[string]string{"passes": a.Pass, "traces": a.Request, "revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
 			"challenges": a.Challenge, "requests": a.Waiting, "certificates": a.Certificate, "admins": a.Admin, "tokens": a.Token}
 		spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
 		viewer := []map[string]any{{"role": "viewer", "group": a.Group}}
@@ -35,6 +37,7 @@ func TestForeignObjects(t *testing.T) {
 		bodies := map[string]attempt{
 			"list-authority-catalog":        {query: "?lookup=profiles"},
 			"install-authority-certificate": {body: map[string]any{"pem": "-----BEGIN CERTIFICATE-----"}},
+			"accept-authority-certificates": {body: map[string]any{"fingerprints": []string{"x"}}},
 			"set-admin-password":            {body: map[string]any{"password": "correct horse battery staple"}},
 		}
 		// Calls that name foreign objects in other places than the path. The
@@ -60,7 +63,12 @@ func TestForeignObjects(t *testing.T) {
 			"create-endpoint":  {{body: map[string]any{"name": "x", "template_id": a.Template}}},
 			"list-challenges":  {{query: "?device_id=" + a.Device}},
 			"create-challenge": {{body: map[string]any{"endpoint_id": a.Endpoint, "device_id": b.Device}}, {body: map[string]any{"endpoint_id": b.Endpoint, "device_id": a.Device}}},
-			"list-requests":    {{query: "?group_id=" + a.Group}},
+			"list-passes":      {{query: "?group_id=" + a.Group}},
+			"export-passes":    {{query: "?group_id=" + a.Group}},
+			"create-pass": {{body: map[string]any{"template_id": b.SCEPTemplate, "device_id": a.Device}}, {body: map[string]any{"template_id": b.SCEPTemplate, "device_id": b.Device, "user_id": a.User}},
+				{body: map[string]any{"template_id": b.SCEPTemplate, "device_id": b.Device, "renews": a.Certificate}}},
+			"learn-pass":    {{body: map[string]any{"certificate": shown.PEM}}, {body: map[string]any{"certificate": shown.PEM, "device_id": a.Device, "authority_id": a.SCEPAuthority}}},
+			"list-requests": {{query: "?group_id=" + a.Group}},
 			"create-request": {{body: map[string]any{"template_id": b.KeyTemplate, "device_id": a.Device}},
 				{body: map[string]any{"template_id": b.KeyTemplate, "user_id": a.User}}, {body: map[string]any{"template_id": b.KeyTemplate, "device_id": b.Device, "renews": a.Certificate}}},
 			"list-certificates":   {{query: "?group_id=" + a.Group}},

@@ -100,6 +100,7 @@ func TestFiltersAreNoOracle(t *testing.T) {
 		var admin *ra.Admin
 		var token *ra.Token
 		var challenge *ra.Challenge
+		var pass *ra.Pass
 		must(t, w.server.DB.Read(t.Context(), func(tx *store.Tx) (err error) {
 			if admin, err = tx.Admin(ra.AdminID(s.Admin)); err != nil {
 				return err
@@ -107,10 +108,13 @@ func TestFiltersAreNoOracle(t *testing.T) {
 			if token, err = tx.Token(ra.TokenID(s.Token)); err != nil {
 				return err
 			}
+			if pass, err = tx.Pass(ra.PassID(s.Pass)); err != nil {
+				return err
+			}
 			challenge, err = tx.Challenge(ra.ChallengeID(c.ID))
 			return err
 		}))
-		secrets := []string{static, password, c.Challenge, w.owner, link.Link[strings.LastIndex(link.Link, "=")+1:], admin.PasswordHash, token.Hash, challenge.Hash}
+		secrets := []string{static, password, c.Challenge, w.owner, link.Link[strings.LastIndex(link.Link, "=")+1:], admin.PasswordHash, token.Hash, challenge.Hash, pass.Hash, serverChallenge}
 		doc := w.document()
 		for _, r := range w.lists() {
 			path := prefix + r.Path + "?" + needed(r, s)

@@ -29,9 +29,11 @@ import (
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/observe"
+	"chancery/internal/pass"
 	"chancery/internal/ra"
 	"chancery/internal/signin"
 	"chancery/internal/store"
+	"chancery/internal/trace"
 )
 
 // App is the running program.
@@ -43,6 +45,8 @@ type App struct {
 	Authorities *authority.Service
 	Enroll      *enroll.Service
 	Lifecycle   *lifecycle.Service
+	Passes      *pass.Service
+	Traces      *trace.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Keyring     *keyring.Service
@@ -108,8 +112,11 @@ func (a *App) join(ctx context.Context) error {
 	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer, PublicURL: a.Config.PublicURL}
+	a.Passes = &pass.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Traces = &trace.Service{DB: a.DB, Passes: a.Passes}
 	a.Enroll.Handle()
 	a.Lifecycle.Handle()
+	a.Passes.Handle()
 	return a.prepare(ctx)
 }
 
@@ -121,11 +128,11 @@ func scheme(c Config) string {
 }
 
 func unenrolled(tx *store.Tx, actor ra.Actor, d *ra.Device) error {
-	return lifecycle.RevokeForDevice(tx, actor, d.ID, "unenrolment")
+	return errors.Join(pass.RevokeForDevice(tx, actor, d.ID, "The device was unenrolled."), lifecycle.RevokeForDevice(tx, actor, d.ID, "unenrolment"))
 }
 
 func deleted(tx *store.Tx, actor ra.Actor, d *ra.Device) error {
-	return lifecycle.RevokeForDevice(tx, actor, d.ID, "deletion")
+	return errors.Join(pass.RevokeForDevice(tx, actor, d.ID, "The device was deleted."), lifecycle.RevokeForDevice(tx, actor, d.ID, "deletion"))
 }
 
 // Start opens the program and serves. The context bounds the start only; the

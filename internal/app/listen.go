@@ -15,6 +15,7 @@ import (
 	"chancery/internal/api"
 	"chancery/internal/door/pki"
 	"chancery/internal/door/scep"
+	"chancery/internal/door/scepproxy"
 	"chancery/internal/ra"
 )
 
@@ -82,9 +83,11 @@ func (a *App) local() http.Handler {
 func (a *App) devices(mux *http.ServeMux) (wrap func(http.Handler) http.Handler) {
 	issuers := &pki.Door{Lifecycle: a.Lifecycle, Log: a.Log, Now: a.Config.Now}
 	enrolment := &scep.Door{Enroll: a.Enroll, Lifecycle: a.Lifecycle, Authorities: a.Authorities, DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer}
+	proxy := &scepproxy.Door{Passes: a.Passes, Authorities: a.Authorities, Now: a.Config.Now, Log: a.Log, Observer: a.Observer}
 	issuers.Register(mux)
 	enrolment.Register(mux)
-	return func(next http.Handler) http.Handler { return issuers.Wrap(enrolment.Wrap(next)) }
+	proxy.Register(mux)
+	return func(next http.Handler) http.Handler { return issuers.Wrap(enrolment.Wrap(proxy.Wrap(next))) }
 }
 
 // serve starts the listeners: one for everything, or one for people and one

@@ -10,6 +10,7 @@ import (
 	"chancery/internal/ca"
 	"chancery/internal/doctor"
 	"chancery/internal/health"
+	"chancery/internal/pass"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -136,7 +137,7 @@ func (a *App) ready(w http.ResponseWriter, _ *http.Request) {
 // a 503 as "later" and come back with the same request.
 func (a *App) holdDevices(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := a.mayIssue(); err != nil && strings.HasPrefix(r.URL.Path, "/scep/") {
+		if err := a.mayIssue(); err != nil && (strings.HasPrefix(r.URL.Path, "/scep/") || strings.HasPrefix(r.URL.Path, pass.Path)) {
 			w.Header().Set("Retry-After", "60")
 			w.Header().Set("Cache-Control", "no-store")
 			http.Error(w, "Enrolment does not work at the moment. Try again later.", http.StatusServiceUnavailable)

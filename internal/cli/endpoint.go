@@ -129,7 +129,7 @@ func (p *Program) challenges() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.facts(c, fact{"challenge", c.Challenge}, fact{"id", c.ID}, fact{"expires", when(c.ExpiresAt)}, fact{"uses", fmt.Sprint(c.MaxUses)})
+		return s.facts(c, fact{"challenge", c.Challenge}, fact{"path", c.Path}, fact{"id", c.ID}, fact{"expires", when(c.ExpiresAt)}, fact{"uses", fmt.Sprint(c.MaxUses)})
 	})
 	f := create.Flags()
 	f.StringVar(&in.EndpointID, "endpoint", "", "at which endpoint")

@@ -5,7 +5,7 @@
 // of visit in a screen_*.go file, with a view of the same subject in view/.
 //
 // Screens hold no rules. They ask a capability (inventory, enroll, lifecycle,
-// authority, signin, audit, doctor) with the actor of the visit, and that capability
+// pass, trace, authority, signin, audit, doctor) with the actor of the visit, and that capability
 // decides; the permission in the route table only hides what would be refused.
 // Every page works without script; static/console.js makes some of them nicer.
 // Whatever goes wrong is an *ra.Error shown with its remedy beside the field it
@@ -27,8 +27,10 @@ import (
 	"chancery/internal/inventory"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
+	"chancery/internal/pass"
 	"chancery/internal/signin"
 	"chancery/internal/store"
+	"chancery/internal/trace"
 )
 
 // Console is what the pages need. Fill the fields, then call Handler.
@@ -37,6 +39,8 @@ type Console struct {
 	Authorities *authority.Service
 	Enroll      *enroll.Service
 	Lifecycle   *lifecycle.Service
+	Passes      *pass.Service
+	Traces      *trace.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"chancery/internal/inventory"
+	"chancery/internal/pass"
 	"chancery/internal/ra"
 )
 
@@ -18,7 +19,9 @@ func TestFilesRunNoFormula(t *testing.T) {
 	group := ra.GroupID(w.ids["groups"])
 	for _, start := range []string{"=", "+", "-", "@"} {
 		evil := start + `HYPERLINK("http://evil.example","x")`
-		_, err := w.c.Inventory.CreateDevice(t.Context(), system, inventory.DeviceInput{GroupID: &group, Platform: p(ra.Linux), PlatformID: p(evil), Name: p(evil), SerialNumber: p(evil), Model: p(evil), OSVersion: p(evil)})
+		d, err := w.c.Inventory.CreateDevice(t.Context(), system, inventory.DeviceInput{GroupID: &group, Platform: p(ra.Linux), PlatformID: p(evil), Name: p(evil), SerialNumber: p(evil), Model: p(evil), OSVersion: p(evil)})
+		must(t, err)
+		_, err = w.c.Passes.Create(t.Context(), system, pass.CreateInput{Template: ra.TemplateID(w.ids["template-network"]), Device: d.ID, Model: ra.PassDelegate})
 		must(t, err)
 		_, err = w.c.Inventory.CreateUser(t.Context(), system, inventory.UserInput{GroupID: &group, Name: p(evil), DisplayName: p(evil), FirstName: p(evil), LastName: p(evil)})
 		must(t, err)

@@ -18,6 +18,7 @@ var shapes = map[string]string{
 	"certificate": `<rect x="3" y="4" width="18" height="13" rx="1.500"/><path d="M7 8.500h10M7 12h5"/><circle cx="16" cy="15.500" r="2.500"/><path d="M14.500 17.500V22l1.500-1 1.500 1v-4.500"/>`,
 	"revoke":      `<circle cx="12" cy="12" r="8.500"/><path d="M6 6l12 12"/>`,
 	"request":     `<path d="M4 13l2.500-8h11L20 13v6H4z"/><path d="M4 13h5l1.500 2.500h3L15 13h5"/>`,
+	"pass":        `<path d="M3 7h18v3.500a1.500 1.500 0 000 3V17H3v-3.500a1.500 1.500 0 000-3z"/><path d="M14 7.500v2M14 11v2M14 14.500v2"/>`,
 	"device":      `<rect x="3" y="4" width="18" height="12" rx="1.500"/><path d="M8.500 20.500h7M12 16v4.500"/>`,
 	"group":       `<rect x="9" y="3" width="6" height="5" rx="1"/><rect x="3" y="16" width="6" height="5" rx="1"/><rect x="15" y="16" width="6" height="5" rx="1"/><path d="M12 8v4M6 16v-4h12v4"/>`,
 	"template":    `<path d="M5 3h10l4 4v14H5z"/><path d="M15 3v4h4M8.500 11h7M8.500 14.500h7M8.500 18h4"/>`,

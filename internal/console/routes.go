@@ -47,6 +47,8 @@ var routes = []route{
 	{pattern: "GET /certificates/{id}/download", needs: access.See, do: (*visit).certificateFile},
 	{pattern: "GET /certificates/{id}/renew", needs: access.Request, do: (*visit).renewPage},
 	{pattern: "POST /certificates/{id}/renew", needs: access.Request, do: (*visit).renew},
+	{pattern: "GET /certificates/{id}/pass", needs: access.Request, do: (*visit).passByCertificatePage},
+	{pattern: "POST /certificates/{id}/pass", needs: access.Request, do: (*visit).passByCertificate},
 	{pattern: "GET /certificates/{id}/revoke", needs: access.Revoke, do: (*visit).revokePage},
 	{pattern: "POST /certificates/{id}/revoke", needs: access.Revoke, do: (*visit).revoke},
 	{pattern: "GET /certificates/{id}/hold", needs: access.Revoke, do: (*visit).holdPage},
@@ -63,6 +65,18 @@ var routes = []route{
 	{pattern: "POST /requests/{id}/decide", needs: access.Approve, do: (*visit).decide},
 	{pattern: "GET /requests/{id}/cancel", needs: access.Request, do: (*visit).cancelRequestPage},
 	{pattern: "POST /requests/{id}/cancel", needs: access.Request, do: (*visit).cancelRequest},
+
+	{pattern: "GET /passes", needs: access.See, do: (*visit).passes},
+	{pattern: "GET /passes.csv", needs: access.See, do: (*visit).passesCSV},
+	{pattern: "GET /passes/models", needs: access.See, do: (*visit).models},
+	{pattern: "GET /passes/new", needs: access.Request, do: (*visit).newPassPage},
+	{pattern: "POST /passes/new", needs: access.Request, do: (*visit).newPass},
+	{pattern: "GET /passes/{id}", needs: access.See, do: (*visit).pass},
+	{pattern: "GET /passes/{id}/parameters", needs: access.EditDevices, do: (*visit).passParametersPage},
+	{pattern: "POST /passes/{id}/parameters", needs: access.EditDevices, do: (*visit).passParameters},
+	{pattern: "GET /passes/{id}/revoke", needs: access.EditDevices, do: (*visit).revokePassPage},
+	{pattern: "POST /passes/{id}/revoke", needs: access.EditDevices, do: (*visit).revokePass},
+	{pattern: "GET /traces/{id}", needs: access.See, do: (*visit).trace},
 
 	{pattern: "GET /devices", needs: access.See, do: (*visit).devices},
 	{pattern: "GET /devices.csv", needs: access.See, do: (*visit).devicesCSV},
@@ -138,6 +152,8 @@ var routes = []route{
 	{pattern: "POST /authorities/{id}/install", needs: access.EditAuthorities, do: (*visit).installAuthority},
 	{pattern: "GET /authorities/{id}/renew", needs: access.EditAuthorities, do: (*visit).renewAuthorityPage},
 	{pattern: "POST /authorities/{id}/renew", needs: access.EditAuthorities, do: (*visit).renewAuthority},
+	{pattern: "POST /authorities/{id}/compare", needs: access.EditAuthorities, do: (*visit).compareAuthority},
+	{pattern: "POST /authorities/{id}/accept", needs: access.EditAuthorities, do: (*visit).acceptAuthority},
 	{pattern: "GET /authorities/{id}/delete", needs: access.EditAuthorities, do: (*visit).deleteAuthorityPage},
 	{pattern: "POST /authorities/{id}/delete", needs: access.EditAuthorities, do: (*visit).deleteAuthority},
 
@@ -185,7 +201,7 @@ type menuItem struct {
 
 var menu = []menuSection{
 	{"", []menuItem{{"Now", "/", "clock"}}},
-	{"Certificates", []menuItem{{"Certificates", "/certificates", "certificate"}, {"Revocations", "/revocations", "revoke"}, {"Requests", "/requests", "request"}, {"Obligations", "/obligations", "todo"}}},
+	{"Certificates", []menuItem{{"Certificates", "/certificates", "certificate"}, {"Revocations", "/revocations", "revoke"}, {"Requests", "/requests", "request"}, {"Passes", "/passes", "pass"}, {"Obligations", "/obligations", "todo"}}},
 	{"Holders", []menuItem{{"Devices", "/devices", "device"}, {"Users", "/users", "person"}, {"Groups", "/groups", "group"}}},
 	{"Issuance", []menuItem{{"Templates", "/templates", "template"}, {"SCEP endpoints", "/endpoints", "endpoint"}, {"Authorities", "/authorities", "authority"}}},
 	{"Installation", []menuItem{{"Audit log", "/audit", "audit"}, {"Administrators", "/administrators", "person"}, {"API tokens", "/tokens", "token"}, {"Master key", "/master-key", "key"}, {"Status", "/status", "status"}}},

@@ -60,6 +60,7 @@ func TestEveryPageForTheOwner(t *testing.T) {
 		b.get("/nowhere"), w.visit(nil).get("/sign-in"),
 		b.get("/authorities/new?kind=embedded"), b.get("/authorities/new?kind=scripted"),
 		b.post("/devices/"+w.ids["devices"]+"/challenge", url.Values{"endpoint": {w.ids["endpoints"]}}),
+		b.post("/passes/"+w.ids["passes"]+"/parameters", nil),
 		b.post("/tokens/new", url.Values{"name": {"script"}, "life": {"90d"}, "grant.0.role": {"viewer"}, "grant.0.group": {""}}),
 		b.post("/certificates/revoke", url.Values{"id": {w.ids["certificates"]}, "which": {"chosen"}}),
 	} {
@@ -132,7 +133,7 @@ func TestWhatAViewerSees(t *testing.T) {
 		}
 	}
 	for _, page := range []string{"/certificates/" + w.ids["certificates"], "/devices/" + w.ids["devices"], "/templates/" + w.ids["templates"], "/authorities/" + w.ids["authorities"], "/groups/" + w.ids["groups"],
-		"/users/" + w.ids["users"], "/endpoints/" + w.ids["endpoints"], "/requests/" + w.ids["requests"], "/certificates", "/devices", "/users", "/groups", "/templates", "/endpoints", "/authorities", "/requests"} {
+		"/users/" + w.ids["users"], "/endpoints/" + w.ids["endpoints"], "/requests/" + w.ids["requests"], "/passes/" + w.ids["passes"], "/authorities/" + w.ids["server"], "/passes", "/certificates", "/devices", "/users", "/groups", "/templates", "/endpoints", "/authorities", "/requests"} {
 		body := b.get(page).body
 		for _, word := range []string{"/edit", "/delete", "/revoke", "/new", "/import", "/unenrol", "/key", "/cancel", "/decide"} {
 			if strings.Contains(body, word+`"`) {
@@ -180,7 +181,7 @@ func TestForeignObjectsAreNotFound(t *testing.T) {
 			t.Errorf("%s: status %d, want 404\n%s", r.pattern, a.status, visible(a.body))
 		}
 	}
-	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/revocations", "/audit",
+	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/passes", "/passes.csv", "/passes/new", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/revocations", "/audit",
 		"/administrators", "/tokens", "/search?q=ada", "/search.json?q=ada", "/status", "/", "/requests/new", "/templates/new"} {
 		a := b.get(list)
 		for noun, id := range w.ids {

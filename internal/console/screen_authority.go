@@ -40,7 +40,8 @@ type authorityView struct {
 	Tested      bool
 	CSR         string
 	Trouble     *trouble
-	Forecast    *forecastView // nil: there is none
+	SCEP        *scepServerView // nil: it has no server of its own
+	Forecast    *forecastView   // nil: there is none
 	Events      []*ra.AuditEntry
 	MayEdit     bool
 	MayAudit    bool
@@ -50,7 +51,7 @@ type authorityView struct {
 var authorityPage = view[authorityView]("authority")
 
 var abilityWords = map[ca.Ability]string{ca.CanFetch: "may answer later", ca.CanFind: "finds a lost answer again", ca.CanMakeKey: "makes keys", ca.CanRevoke: "revokes",
-	ca.CanHold: "puts on hold", ca.CanCheck: "can be tested", ca.CanCatalog: "lists its profiles", ca.CanChallenge: "hands out SCEP challenges", ca.CanChain: "tells its chain",
+	ca.CanHold: "puts on hold", ca.CanCheck: "can be tested", ca.CanCatalog: "lists its profiles", ca.CanChallenge: "hands out SCEP challenges", ca.CanForward: "has a SCEP server for devices", ca.CanChain: "tells its chain",
 	ca.CanCRL: "publishes a revocation list", ca.CanSignCRL: "revocation lists are signed here"}
 
 func (v *visit) loadAuthority() (*ra.Authority, error) {
@@ -93,6 +94,12 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	}
 	if err := v.authorityCertificates(&data); err != nil {
 		return err
+	}
+	if data.SCEP, err = v.scepServer(a); err != nil {
+		return err
+	}
+	if data.SCEP != nil {
+		data.CLI = append(data.CLI, "chancery authority challenges "+string(a.ID), "chancery authority accept "+string(a.ID))
 	}
 	if change != nil {
 		change(&data)

@@ -36,6 +36,8 @@ type certificateView struct {
 	Authority   link
 	Request     link
 	Renews      link
+	Pass        link // that it came through
+	MayPass     bool // a new pass can renew it
 	RenewedBy   link
 	MayRenew    bool
 	MayRevoke   bool
@@ -97,6 +99,16 @@ func (v *visit) certificate() error {
 	}
 	a.Device, a.User, a.Group, a.Template, a.Authority = v.deviceLink(c.DeviceID), v.userLink(c.UserID), v.groupLink(c.GroupID), v.templateLink(c.TemplateID), v.authorityLink(c.AuthorityID)
 	a.Request = linked(string(c.RequestID), "/requests/", string(c.RequestID))
+	if c.RequestID == "" && c.DeviceID != "" {
+		t, err := v.Traces.Show(v.ctx(), v.actor, string(c.ID))
+		if err != nil && ra.KindOf(err) != ra.NotFound {
+			return err
+		}
+		if err == nil && t.Pass != nil {
+			a.Pass = linked(string(t.Pass.ID), "/passes/", string(t.Pass.ID))
+			a.MayPass = (c.State == ra.Valid || c.State == ra.Superseded) && v.may(access.Request, c.GroupID)
+		}
+	}
 	a.Renews, a.RenewedBy = linked(string(c.Renews), "/certificates/", string(c.Renews)), linked(string(c.RenewedBy), "/certificates/", string(c.RenewedBy))
 	return certificatePage.show(v, http.StatusOK, a)
 }

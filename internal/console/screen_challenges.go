@@ -97,11 +97,11 @@ func (v *visit) newChallenge() error {
 	if err != nil {
 		return v.askChallenge(posted, err)
 	}
-	e, err := v.Enroll.Endpoint(v.ctx(), v.actor, c.EndpointID)
+	path, err := v.Enroll.ChallengePath(v.ctx(), c.EndpointID, text)
 	if err != nil {
 		return err
 	}
-	at := v.address("/scep/" + e.Name)
+	at := v.address(path.Reveal())
 	return challengePage.show(v, http.StatusOK, challengeView{Device: d, Challenge: c, Text: text.Reveal(), Address: at, Examples: examples(at)})
 }
 

@@ -29,6 +29,9 @@ type deviceView struct {
 	AllCerts     string
 	Requests     []requestLine
 	Challenges   []challengeLine
+	Passes       []passLine
+	AllPasses    string
+	MayPass      bool // there is a SCEP server to make one for
 	Attributes   []previewLine
 	Events       []*ra.AuditEntry
 	MayEdit      bool
@@ -64,11 +67,28 @@ func (v *visit) device() error {
 	if err != nil {
 		return err
 	}
-	data := deviceView{Device: d, Platform: platformTitles[d.Platform], User: v.userLink(d.UserID), Group: v.groupLink(d.GroupID), Certificates: v.certificateLines(certificates),
+	f := store.PassSearch{}
+	f.Device, f.Page = d.ID, few
+	passes, morePasses, err := v.Passes.Search(v.ctx(), v.actor, f)
+	if err != nil {
+		return err
+	}
+	servers, err := v.forwarders()
+	if err != nil {
+		return err
+	}
+	data := deviceView{Device: d, Passes: v.passLines(passes), Platform: platformTitles[d.Platform], User: v.userLink(d.UserID), Group: v.groupLink(d.GroupID), Certificates: v.certificateLines(certificates),
 		Requests: v.requestLines(requests), Attributes: attributeLines(d.Attributes), Events: events, MayEdit: v.may(access.EditDevices, d.GroupID), MayAsk: v.may(access.Request, d.GroupID),
 		CLI: []string{"chancery device show " + string(d.ID)}}
 	if more != "" {
 		data.AllCerts = "/certificates?device=" + string(d.ID)
+	}
+	data.MayPass = data.MayAsk && len(servers) > 0
+	if morePasses != "" {
+		data.AllPasses = "/passes?device=" + string(d.ID)
+	}
+	if len(requests)+len(passes) > 0 {
+		data.CLI = append(data.CLI, "chancery trace show "+string(d.ID))
 	}
 	for _, c := range challenges {
 		data.Challenges = append(data.Challenges, challengeLine{c, v.endpointLink(c.EndpointID), v.challengeState(c)})

@@ -69,7 +69,7 @@ func (v *visit) searchJSON() error {
 func (v *visit) shortcuts() []hit {
 	var out []hit
 	for _, s := range []struct{ title, path string }{
-		{"Request a certificate", "/requests/new"}, {"New template", "/templates/new"}, {"Add a device", "/devices/new"}, {"Import devices", "/devices/import"}, {"Add a user", "/users/new"},
+		{"Request a certificate", "/requests/new"}, {"Make a pass", "/passes/new"}, {"New template", "/templates/new"}, {"Add a device", "/devices/new"}, {"Import devices", "/devices/import"}, {"Add a user", "/users/new"},
 		{"Import users", "/users/import"}, {"Add a group", "/groups/new"}, {"Open a SCEP endpoint", "/endpoints/new"}, {"Add an authority", "/authorities/new"}, {"Add an administrator", "/administrators/new"},
 		{"Make an API token", "/tokens/new"}, {"Your profile", "/profile"},
 	} {
@@ -114,6 +114,15 @@ func (v *visit) find(text string) ([]hit, error) {
 	}
 	for _, r := range requests {
 		out = append(out, hit{"Request", r.Subject, badgeOf(string(r.State)).Word, "/requests/" + string(r.ID)})
+	}
+	f := store.PassSearch{Text: text}
+	f.Page = few
+	passes, _, err := v.Passes.Search(v.ctx(), v.actor, f)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range passes {
+		out = append(out, hit{"Pass", p.Subject, badgeOf(string(p.State)).Word, passURL(p)})
 	}
 	more, err := v.findDefined(text, few)
 	return append(out, more...), err

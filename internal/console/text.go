@@ -14,25 +14,27 @@ import (
 // functions are what the views may call.
 func functions(now func() time.Time, a assets) template.FuncMap {
 	return template.FuncMap{
-		"when":    func(t time.Time) template.HTML { return when(t, now()) },
-		"stamp":   stamp,
-		"badge":   func(state any) badge { return badgeOf(fmt.Sprint(state)) },
-		"words":   func(s any) string { return words(fmt.Sprint(s)) },
-		"asset":   a.url,
-		"icon":    icon,
-		"action":  actionWords,
-		"here":    here,
-		"pairs":   colons,
-		"count":   count,
-		"plural":  plural,
-		"clip":    clip,
-		"add":     func(a, b int) int { return a + b },
-		"num":     func(n int64) int { return int(n) },
-		"join":    strings.Join,
-		"took":    took,
-		"size":    size,
-		"cli":     func(lines ...string) []string { return lines },
-		"inputID": inputID,
+		"when":      func(t time.Time) template.HTML { return when(t, now()) },
+		"stamp":     stamp,
+		"badge":     func(state any) badge { return badgeOf(fmt.Sprint(state)) },
+		"passBadge": passBadge,
+		"lasted":    lasted,
+		"words":     func(s any) string { return words(fmt.Sprint(s)) },
+		"asset":     a.url,
+		"icon":      icon,
+		"action":    actionWords,
+		"here":      here,
+		"pairs":     colons,
+		"count":     count,
+		"plural":    plural,
+		"clip":      clip,
+		"add":       func(a, b int) int { return a + b },
+		"num":       func(n int64) int { return int(n) },
+		"join":      strings.Join,
+		"took":      took,
+		"size":      size,
+		"cli":       func(lines ...string) []string { return lines },
+		"inputID":   inputID,
 	}
 }
 
@@ -154,6 +156,7 @@ var tones = map[string]string{
 	string(ca.StepOK): "good", string(ca.StepWarning): "warn", string(ca.StepSkipped): "off",
 	"refused": "warn", "on": "good", "disabled": "off", "late": "bad", "soon": "warn", "passed": "good", "used": "off", "open": "good", "unknown": "calm",
 	"in use": "good", "servers learn it": "busy", "under way": "busy", "to come": "off", "waits for you": "warn", "done": "good", "some failed": "warn", "current": "good", "ended": "bad", "changes wait": "busy", "not made yet": "off", "on demand": "off",
+	"inferred": "calm", "waiting": "busy", "not_reached": "off",
 	"modern": "good", "compat": "warn", "legacy": "bad",
 }
 
@@ -180,5 +183,6 @@ func actionWords(a ra.Action) string {
 	return map[ra.Action]string{
 		ra.ActionNone: "Nothing", ra.ActionApprove: "People decide", ra.ActionIssue: "Ask the authority", ra.ActionFetch: "Fetch from the authority",
 		ra.ActionRenew: "Renew", ra.ActionAwait: "Device renews", ra.ActionExpire: "Expires", ra.ActionRetire: "Retire", ra.ActionRevoke: "Tell the authority",
+		ra.ActionDeliver: "Bring the parameters to the device",
 	}[a]
 }

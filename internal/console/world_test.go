@@ -29,10 +29,12 @@ import (
 	"chancery/internal/job"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
+	"chancery/internal/pass"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/signin"
 	"chancery/internal/store"
+	"chancery/internal/trace"
 	"chancery/internal/wire/pkixmsg"
 )
 
@@ -120,10 +122,11 @@ func newWorldOn(t testing.TB, database string) *world {
 	enrolment := &enroll.Service{DB: db, Box: box, Authorities: authorities, Queue: queue, Now: w.clock, Log: log}
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.clock, Log: log}
 	keys := &keyring.Service{DB: db, Box: box, Path: key, Node: "test", Queue: queue, Now: w.clock, Log: log}
+	passes := &pass.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.clock, Log: log, PublicURL: w.url}
 	enrolment.Handle()
 	life.Handle()
 	keys.Handle()
-	w.c = &Console{Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
+	w.c = &Console{Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, Keyring: keys, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: w.clock, Log: log, MasterKey: key, Data: filepath.Dir(key)}}
 	w.site = w.c.site()
@@ -172,6 +175,12 @@ func (w *world) fill() {
 	must(t, err)
 	issued := w.submit(system, enroll.Ask{Template: here.ID, Device: device.ID})
 	waiting := w.submit(system, enroll.Ask{Template: mail.ID, Device: device.ID})
+	server, err := w.c.Authorities.Create(ctx, system, "scep", authority.Input{GroupID: &org.ID, Name: p("Network devices CA"), Settings: []byte(`{"url": "http://127.0.0.1:1/scep", "challenge_type": "static", "challenge": "of the server"}`)})
+	must(t, err)
+	network := w.template(org.ID, server.ID, "Network devices", ra.TemplateSpec{Subject: "CN={DeviceUid}", KeyType: "rsa-2048", KeyPlace: ra.KeyOnDevice})
+	made, err := w.c.Passes.Create(ctx, system, pass.CreateInput{Template: network.ID, Device: device.ID, Model: ra.PassProxy})
+	must(t, err)
+	w.ids["passes"], w.ids["traces"], w.ids["server"], w.ids["template-network"] = string(made.ID), string(waiting.ID), string(server.ID), string(network.ID)
 	token, _, err := w.c.Signin.CreateToken(ctx, system, signin.TokenInput{Name: "pipeline", Grants: []ra.Grant{{Role: ra.RoleViewer, Group: org.ID}}})
 	must(t, err)
 	for noun, id := range map[string]string{"groups": string(org.ID), "site": string(site.ID), "users": string(user.ID), "devices": string(device.ID), "authorities": string(a.ID), "templates": string(here.ID),

@@ -149,6 +149,7 @@ type Challenge struct {
 	CreatedBy  string    `json:"created_by,omitempty"`
 	CreatedAt  time.Time `json:"created_at"`
 	Challenge  string    `json:"challenge,omitempty" doc:"The text itself; only in the answer that makes it."`
+	Path       string    `json:"path,omitempty" doc:"What the device appends to the server's public URL to enrol, with the challenge in it where the endpoint takes it from there; only in the answer that makes it."`
 }
 
 // OfChallenge gives a challenge in wire form, without its text.

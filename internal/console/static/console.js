@@ -108,7 +108,7 @@ function refresh() {
   const seconds = Number(document.body.dataset.refresh);
   if (!seconds) return;
   setTimeout(async () => {
-    const busy = document.hidden || one("dialog[open]") || one("#main :is(input, textarea, select):focus") || all("#main input[type=checkbox]:checked").length;
+    const busy = document.hidden || one("dialog[open]") || one("#main :is(input, textarea, select):focus") || all("#main input[type=checkbox]:checked").length || one("#main .hops details[open]");
     if (!busy) {
       try {
         const answer = await page(location.href);
