@@ -51,7 +51,7 @@ fuzz:
 package:
 	@scripts/package
 
-# Measures beside other servers; a whole run takes about half an hour of a machine
+# Measures beside other servers; a whole run takes about 40 minutes of a machine
 # with nothing else to do and writes bench/RESULTS.md. CASE=scep,rest measures
 # only these, QUICK=1 shows that it works, PROFILES=folder keeps profiles.
 bench:

@@ -49,6 +49,7 @@ type aCase struct {
 
 var cases = []aCase{
 	{"scep", "SCEP enrolment", (*bench).scep},
+	{"proxy", "SCEP proxy", (*bench).proxy},
 	{"rest", "Certificate from a CSR over REST", (*bench).rest},
 	{"ocsp", "OCSP and revocation", (*bench).ocsp},
 	{"inventory", "Inventory filters", (*bench).inventory},

@@ -19,11 +19,12 @@ import (
 	"chancery/bench/report"
 )
 
-// limit is what one core needs for the private key operations of an enrolment,
-// with Go's own cryptography, in seconds. Nothing a server does can be faster.
+// limit is what one core needs for the key operations of an enrolment, with Go's
+// own cryptography, in seconds. Nothing a server does can be faster.
 type limit struct {
 	RSASign    float64
 	RSADecrypt float64
+	RSAVerify  float64
 	ECDSASign  float64
 }
 
@@ -33,6 +34,10 @@ func (l limit) perSecondRSA() float64 { return 1 / (l.RSADecrypt + 2*l.RSASign) 
 
 // perSecondECDSA is the same with a P-256 issuing CA.
 func (l limit) perSecondECDSA() float64 { return 1 / (l.RSADecrypt + l.RSASign + l.ECDSASign) }
+
+// perSecondProxied is how many enrolments a second a proxy can look at that opens
+// nothing: it verifies the message and the answer.
+func (l limit) perSecondProxied() float64 { return 1 / (2 * l.RSAVerify) }
 
 // askLimit has a process of its own measure on the server's core.
 func askLimit() (limit, error) {
@@ -48,7 +53,7 @@ func askLimit() (limit, error) {
 	return l, json.Unmarshal(out, &l)
 }
 
-// measureLimit times the three operations in turn for a while, in processor
+// measureLimit times the operations in turn for a while, in processor
 // time, so that a neighbour does not make the limit lower, and gives the median
 // of each. It panics where the standard library fails, which it does not.
 func measureLimit() limit {
@@ -62,13 +67,16 @@ func measureLimit() limit {
 	wrapped, err := rsa.EncryptPKCS1v15(rand.Reader, &key.PublicKey, digest[:16])
 	must(err)
 	session := make([]byte, 16)
-	var sign, decrypt, ecdsaSign []float64
+	signature, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
+	must(err)
+	var sign, decrypt, verify, ecdsaSign []float64
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		sign = append(sign, timed(func() error { _, err := rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:]); return err }))
 		decrypt = append(decrypt, timed(func() error { return rsa.DecryptPKCS1v15SessionKey(nil, key, wrapped, session) }))
+		verify = append(verify, timed(func() error { return rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, digest[:], signature) }))
 		ecdsaSign = append(ecdsaSign, timed(func() error { _, err := ecdsa.SignASN1(rand.Reader, ec, digest[:]); return err }))
 	}
-	return limit{report.Median(sign), report.Median(decrypt), report.Median(ecdsaSign)}
+	return limit{report.Median(sign), report.Median(decrypt), report.Median(verify), report.Median(ecdsaSign)}
 }
 
 // timed gives the processor time of one of several calls, in seconds.

@@ -1,6 +1,6 @@
 // Command bench measures the product beside the servers people use today, in
 // one run on one machine, and writes what it found as a page of Markdown:
-// SCEP enrolments, certificates over REST, OCSP and revocation, inventory
+// SCEP enrolments, the SCEP proxy, certificates over REST, OCSP and revocation, inventory
 // filters over a million certificates, start and memory, and the renewal plan.
 // bench/README.md tells how each figure comes about and what was not equal.
 //

@@ -39,7 +39,7 @@ func serveProfiled(args []string) error {
 	if err := pprof.StartCPUProfile(out); err != nil {
 		return err
 	}
-	a, err := app.Start(ctx, app.Config{Data: dir, Listen: args[2], DeviceListen: args[3], PublicURL: publicURL, Database: os.Getenv("CHANCERY_DATABASE"),
+	a, err := app.Start(ctx, app.Config{Data: dir, Listen: args[2], DeviceListen: args[3], PublicURL: publicURL, Database: os.Getenv("CHANCERY_DATABASE"), EgressAllow: []string{egress},
 		Certificate: filepath.Join(dir, "tls.pem"), Key: filepath.Join(dir, "tls.key"), LogLevel: "info"})
 	if err != nil {
 		return err

@@ -28,6 +28,9 @@ var owner = ra.Actor{Kind: ra.ActorLocal, Name: "bench", Via: "cli", Grants: []r
 // publicURL is what stands in certificates; nobody asks it.
 const publicURL = "http://pki.example.test"
 
+// egress is what our server may connect to: the servers of this machine alone.
+const egress = "127.0.0.1"
+
 // ours is our server, set up once in a folder that is copied for each start.
 type ours struct {
 	program  string
@@ -42,7 +45,7 @@ type ours struct {
 // open makes the folder and runs set-up steps in it, with the very parts the
 // server consists of but without serving.
 func (o *ours) open(ctx context.Context, steps ...func(context.Context, *app.App) error) error {
-	a, err := app.Open(ctx, app.Config{Data: o.dir, Database: o.database, PublicURL: publicURL, LogLevel: "error"})
+	a, err := app.Open(ctx, app.Config{Data: o.dir, Database: o.database, PublicURL: publicURL, EgressAllow: []string{egress}, LogLevel: "error"})
 	if err != nil {
 		return err
 	}
@@ -154,7 +157,7 @@ func (o *ours) startIn(dir string, cores machine.Cores) (*peer.Server, error) {
 		}
 		args = profileArgs(file, dir, api, devices)
 	}
-	p, err := machine.Start(machine.Program{Path: program, Args: args, Dir: dir, Env: []string{"CHANCERY_DATABASE=" + o.database}, Cores: cores, Log: dir + ".log"})
+	p, err := machine.Start(machine.Program{Path: program, Args: args, Dir: dir, Env: []string{"CHANCERY_DATABASE=" + o.database, "CHANCERY_EGRESS_ALLOW=" + egress}, Cores: cores, Log: dir + ".log"})
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ var MicroMDMVersions = []string{"v2.3.0"}
 type MicroMDM struct {
 	Program string
 	Dir     string // set up by SetUp, copied by Start
+	Plain   string // host:port to listen on; empty: any free one
 }
 
 // SetUp makes the folder with the CA.
@@ -40,7 +41,7 @@ func (m MicroMDM) Start(dir string, cores machine.Cores) (*Server, error) {
 	if err := machine.Copy(m.Dir, dir); err != nil {
 		return nil, err
 	}
-	address, err := machine.FreeAddress()
+	address, err := orFree(m.Plain)
 	if err != nil {
 		return nil, err
 	}

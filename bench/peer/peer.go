@@ -1,7 +1,7 @@
 // Package peer builds the programs the product is measured against, sets them
 // up and starts them: scepserver of micromdm/scep and step-ca of
 // smallstep/certificates. They are run and never imported, so they are no
-// dependency of this module.
+// dependency of this module. nginx and PostgreSQL are those of the machine.
 //
 // A peer is set up once, in a folder that is then copied for every start: each
 // measurement begins with an empty store and the same keys. Everything is as
@@ -26,6 +26,14 @@ type Server struct {
 	SCEP  string        // URL of its SCEP service, without a query
 	API   string        // host:port of its HTTPS API; empty: it has none
 	Ready time.Duration // from the start of the program to the first answer
+}
+
+// orFree gives the address, or a free one if there is none.
+func orFree(address string) (string, error) {
+	if address != "" {
+		return address, nil
+	}
+	return machine.FreeAddress()
 }
 
 // await fills Ready by asking url.

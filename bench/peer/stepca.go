@@ -39,6 +39,7 @@ type StepCA struct {
 	Program string
 	Dir     string // set up by SetUp, copied by Start
 	Key     KeyType
+	Plain   string // host:port of its listener without TLS, which SCEP has; empty: any free one
 	token   *ecdsa.PrivateKey
 	kid     string
 }
@@ -120,7 +121,7 @@ func (c *StepCA) Start(dir string, cores machine.Cores) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := machine.FreeAddress()
+	plain, err := orFree(c.Plain)
 	if err != nil {
 		return nil, err
 	}

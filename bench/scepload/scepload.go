@@ -76,7 +76,7 @@ func each(n int, f func(i int) error) error {
 // Batch is messages for one server, made beforehand.
 type Batch struct {
 	server  *scepclient.Server
-	path    string // of the server's SCEP service
+	path    func(i int) string // of the SCEP service, for device i
 	devices []*Device
 	sent    []*scepmsg.Sent
 	spkis   [][]byte
@@ -99,7 +99,7 @@ func Prepare(address string, devices []*Device, challenge func(i int) string) (*
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{server: server, path: u.EscapedPath(), devices: devices, sent: make([]*scepmsg.Sent, len(devices)), spkis: make([][]byte, len(devices))}
+	b := &Batch{server: server, path: func(int) string { return u.EscapedPath() }, devices: devices, sent: make([]*scepmsg.Sent, len(devices)), spkis: make([][]byte, len(devices))}
 	return b, each(len(devices), func(i int) error { return b.make(i, challenge(i)) })
 }
 
@@ -125,6 +125,22 @@ func (b *Batch) make(i int, challenge string) error {
 	return err
 }
 
+// Through gives the batch as it is sent through something that has an address
+// for each device: path gives that of device i.
+func (b *Batch) Through(path func(i int) string) *Batch {
+	c := *b
+	c.path = path
+	return &c
+}
+
+// Each calls f with every message, on all cores.
+func (b *Batch) Each(f func(message []byte) error) error {
+	return each(len(b.sent), func(i int) error { return f(b.sent[i].Message) })
+}
+
+// Message is that of device i.
+func (b *Batch) Message(i int) []byte { return b.sent[i].Message }
+
 // Sender sends messages of a batch to a server on host and keeps a sample of
 // the answers.
 type Sender struct {
@@ -141,7 +157,7 @@ type Sender struct {
 func (b *Batch) Sender(host string, first, n, every int) *Sender {
 	s := &Sender{batch: b, first: first, every: every, requests: make([][]byte, n), kept: map[int][]byte{}}
 	for i := range s.requests {
-		s.requests[i] = load.Request(http.MethodPost, host, b.path+"?operation=PKIOperation", b.sent[first+i].Message, "Content-Type", scepmsg.MediaMessage)
+		s.requests[i] = load.Request(http.MethodPost, host, b.path(first+i)+"?operation=PKIOperation", b.sent[first+i].Message, "Content-Type", scepmsg.MediaMessage)
 	}
 	return s
 }
