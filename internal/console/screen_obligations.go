@@ -27,7 +27,11 @@ var obligationsPage = view[obligationsView]("obligations")
 func (v *visit) obligationLines(list []ra.ObligationRow) []obligationLine {
 	out := make([]obligationLine, len(list))
 	for i, o := range list {
-		out[i] = obligationLine{o, "/" + o.Kind + "s/" + o.ID, v.authorityLink(o.Authority), v.deviceLink(o.Device), o.Late(v.Now())}
+		at := "/" + o.Kind + "s/"
+		if o.Kind == "pass" {
+			at = "/passes/"
+		}
+		out[i] = obligationLine{o, at + o.ID, v.authorityLink(o.Authority), v.deviceLink(o.Device), o.Late(v.Now())}
 	}
 	return out
 }
@@ -44,7 +48,7 @@ func (v *visit) obligations() error {
 		return err
 	}
 	var actions []option
-	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke} {
+	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke, ra.ActionDeliver} {
 		actions = append(actions, option{Value: string(a), Label: actionWords(a)})
 	}
 	data := obligationsView{Filter: v.filter("", choice{"late", "Lateness", []option{{Value: "1", Label: "Late only"}}}, choice{"action", "Next", actions}, choice{"authority", "Authority", authorities}),

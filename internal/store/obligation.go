@@ -21,7 +21,7 @@ type ObligationFilter struct {
 	Page
 }
 
-// waitingRow is what a request and a certificate that wait have in common.
+// waitingRow is what requests, certificates and passes that wait have in common.
 type waitingRow struct {
 	ID          string `db:"id"`
 	Kind        string `db:"kind"`
@@ -32,10 +32,11 @@ type waitingRow struct {
 	obligationRow
 }
 
-// The two tables of rows that wait.
+// The tables of rows that wait.
 const (
 	waitingRequests     = "(SELECT 'request' AS kind, subject AS title, r.* FROM requests AS r) AS waiting"
 	waitingCertificates = "(SELECT 'certificate' AS kind, subject AS title, c.* FROM certificates AS c) AS waiting"
+	waitingPasses       = "(SELECT 'pass' AS kind, subject AS title, p.* FROM passes AS p) AS waiting"
 )
 
 // byDue is the order of what waits.
@@ -67,7 +68,11 @@ func (tx *Tx) FindObligations(f ObligationFilter) ([]ra.ObligationRow, string, e
 	if err != nil {
 		return nil, "", err
 	}
-	rows := append(requests, certificates...)
+	passes, err := tx.duePasses(w, f, o)
+	if err != nil {
+		return nil, "", err
+	}
+	rows := slices.Concat(requests, certificates, passes)
 	slices.SortFunc(rows, func(a, b *waitingRow) int {
 		if o.desc {
 			a, b = b, a
@@ -148,6 +153,15 @@ func (tx *Tx) dueRequests(w *where, f ObligationFilter, o order) ([]*waitingRow,
 		ways = append(ways, one)
 	}
 	return sorted[waitingRow](tx, waitingRequests, "requests", w, ways, o, f.limit()+1)
+}
+
+// duePasses gives the passes among the first of what waits. Those that wait are
+// few, and their index has them in order.
+func (tx *Tx) duePasses(w *where, f ObligationFilter, o order) ([]*waitingRow, error) {
+	w = &where{conditions: slices.Clone(w.conditions)}
+	w.equal("authority_id", string(f.Authority))
+	w.equal("next_action", string(f.Action))
+	return sorted[waitingRow](tx, waitingPasses, "passes", w, nil, o, f.limit()+1)
 }
 
 // NextDue gives when the earliest waiting row is due; the zero time when
