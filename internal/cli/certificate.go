@@ -137,7 +137,7 @@ func (p *Program) downloadCertificate() *cobra.Command {
 func writeNew(path string, b []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return ra.Errorf(ra.Conflict, "The file %s is there already.", path).WithRemedy("Choose another name with --out, or move it away.")
+		return ra.Errorf(ra.Conflict, "The file %s is there already.", path).WithRemedy("Choose another name, or move it away.")
 	}
 	if err == nil {
 		_, err = f.Write(b)
