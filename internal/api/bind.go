@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -93,9 +94,17 @@ func (s *Server) signIn(limit time.Duration) func(huma.Context, func(huma.Contex
 			_ = conn.SetWriteDeadline(time.Now().Add(limit)) // not every connection has one
 			defer func() { _ = conn.SetWriteDeadline(time.Time{}) }()
 		}
+		if c.Operation().RequestBody == nil {
+			// A body that nobody reads, as the {} of some clients, would keep the
+			// server from noticing that the client has gone away.
+			_, _ = io.CopyN(io.Discard, c.BodyReader(), maxUnread)
+		}
 		next(huma.WithValue(huma.WithContext(c, ctx), actorKey{}, actor))
 	}
 }
+
+// maxUnread is how much of a body is read where none is wanted, in bytes.
+const maxUnread = 1 << 10
 
 // The shapes most operations share.
 type (

@@ -169,7 +169,9 @@ func (s *Service) Learn(ctx context.Context, actor ra.Actor, in LearnInput) (p *
 	if err != nil {
 		return nil, nil, ra.Errorf(ra.Invalid, "This is no certificate.").WithField("certificate").WithRemedy("Give one certificate in DER.").WithCause(err)
 	}
+	freed := func() {}
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
+		freed = func() {} // this may run again
 		if p, err = s.origin(tx, actor, in, leaf); err != nil {
 			return err
 		}
@@ -190,6 +192,12 @@ func (s *Service) Learn(ctx context.Context, actor ra.Actor, in LearnInput) (p *
 			Fields: map[string]string{"certificate": string(c.ID), "serial": c.Serial}}); err != nil {
 			return err
 		}
+		if p.Model == ra.PassDelegate && p.Renews == "" && !p.ChallengeUntil.IsZero() {
+			// With a first enrolment at the server itself the challenge was used.
+			if freed, err = s.Authorities.FreeSlot(tx, p.AuthorityID, challengeID(p)); err != nil {
+				return err
+			}
+		}
 		p.Confirmed, p.LastError = true, ""
 		state := ra.PassDone
 		if p.State == ra.PassRevoked {
@@ -201,6 +209,7 @@ func (s *Service) Learn(ctx context.Context, actor ra.Actor, in LearnInput) (p *
 	if err != nil {
 		return nil, nil, err
 	}
+	freed()
 	return p, c, nil
 }
 
@@ -241,7 +250,7 @@ func (s *Service) origin(tx *store.Tx, actor ra.Actor, in LearnInput, leaf *x509
 			}
 		}
 	}
-	return nil, ra.Errorf(ra.NotFound, "No pass fits this certificate.").WithRemedy("See whether it was issued for another authority, or without a pass.")
+	return nil, ra.Errorf(ra.NotFound, "No pass fits this certificate.").WithRemedy("See whether it was issued for another authority, or without a pass. What a delegate got is known again by its renewal marker, or by the transaction it was asked with: switch the marker on in the authority's settings.")
 }
 
 // possible reports whether a certificate can be that of a pass. One found by

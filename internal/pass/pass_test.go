@@ -437,6 +437,16 @@ func TestLearn(t *testing.T) {
 		wantKind(t, "by a viewer", err, ra.NotFound)
 		_, _, err = w.Learn(t.Context(), admin, pass.LearnInput{DER: []byte("x")})
 		wantKind(t, "no certificate", err, ra.Invalid)
+		out := func() int {
+			n, _, err := w.Authorities.Slots(w.authority.ID).Out(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if out() != 1 {
+			t.Errorf("%d challenges are out before the certificate was seen", out())
+		}
 		other := w.server.Sign(passtest.Key().Public(), "CN=somebody else")
 		_, _, err = w.Learn(t.Context(), admin, pass.LearnInput{Authority: w.authority.ID, DER: other.Raw, Device: w.device.ID})
 		wantKind(t, "of nobody's pass", err, ra.NotFound)
@@ -445,6 +455,9 @@ func TestLearn(t *testing.T) {
 			if err != nil || got.ID != p.ID || !got.Confirmed || got.State != ra.PassDone || c.DeviceID != w.device.ID || c.State != ra.Valid || got.CertificateID != c.ID {
 				t.Fatalf("%+v %+v %v", got, c, err)
 			}
+		}
+		if out() != 0 {
+			t.Error("the challenge that was used is still out")
 		}
 		for _, s := range pass.Steps(w.trace(p.ID)) {
 			if want := pass.StepInferred; s.Number > 3 && s.Number < 19 && s.State != want {

@@ -178,9 +178,12 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	w := newWorld(t, with(map[string]any{"marker": "cn", "proxy": false, "max_retries": 3, "challenge_length": 12}))
-	want := ca.SCEPServer{URL: url, Floor: scepmsg.Compat, Retries: 3, RetryDelay: time.Minute, ChallengeLife: time.Hour, ChallengeLength: 12, InFlight: 16, Queue: 200, Marker: "CN"}
+	want := ca.SCEPServer{URL: url, Floor: scepmsg.Compat, Retries: 3, RetryDelay: time.Minute, ChallengeLife: time.Hour, ChallengeLength: 12, InFlight: 16, Queue: 200, Carried: true, Marker: "CN"}
 	if got := w.SCEP(); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
+	}
+	if vouched := newWorld(t, with(map[string]any{"vouched": true})).SCEP(); vouched.Carried {
+		t.Error("devices are given challenges of a server that takes what is vouched for")
 	}
 	// The add-on of 2003 shows challenges where SCEP is.
 	d := newDouble(t, played.Config{})

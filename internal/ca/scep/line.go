@@ -136,6 +136,9 @@ func (c *Connector) Forward(ctx context.Context, op scepmsg.Operation, message [
 	if err != nil {
 		return ca.Forwarded{}, c.unreachable(err)
 	}
+	if op == scepmsg.OpGetCACaps {
+		c.told(res.StatusCode, answer)
+	}
 	return ca.Forwarded{Status: res.StatusCode, Media: res.Header.Get("Content-Type"), Body: answer, Took: c.env.Now().Sub(began)}, nil
 }
 
@@ -158,9 +161,20 @@ type capsCall struct {
 	err  error
 }
 
-// posts reports whether messages go by POST. It is asked once in a while; a server
-// that does not answer to GetCACaps is an old one, and one that does not answer at
-// all is taken at its last word.
+// told notes an answer to GetCACaps, whoever asked. One that is none comes from an
+// old server, or from one that fails: it changes nothing.
+func (c *Connector) told(status int, answer []byte) {
+	c.caps.Lock()
+	defer c.caps.Unlock()
+	if status == http.StatusOK {
+		c.caps.post = scepmsg.ParseCaps(answer).Post
+	}
+	c.caps.at = c.env.Now()
+}
+
+// posts reports whether messages go by POST. It is asked once in a while. A server
+// that has never answered to GetCACaps is an old one; one that does not answer any
+// more is taken at its last word.
 func (c *Connector) posts(ctx context.Context) (bool, error) {
 	c.caps.Lock()
 	if now := c.env.Now(); !c.caps.at.IsZero() && now.Sub(c.caps.at) < capsLife {
@@ -184,16 +198,10 @@ func (c *Connector) posts(ctx context.Context) (bool, error) {
 
 // askCaps answers a call. The client's time-out bounds it.
 func (c *Connector) askCaps(ctx context.Context, call *capsCall) {
-	got, err := c.Forward(ctx, scepmsg.OpGetCACaps, nil)
+	_, err := c.Forward(ctx, scepmsg.OpGetCACaps, nil)
 	c.caps.Lock()
 	defer c.caps.Unlock()
-	switch {
-	case err == nil:
-		call.post = got.Status == http.StatusOK && scepmsg.ParseCaps(got.Body).Post
-		c.caps.at, c.caps.post = c.env.Now(), call.post
-	case !c.caps.at.IsZero():
-		call.post = c.caps.post
-	default:
+	if call.post = c.caps.post; c.caps.at.IsZero() {
 		call.err = err
 	}
 	c.caps.call = nil
