@@ -2,7 +2,8 @@ package pass
 
 import (
 	"context"
-	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"chancery/internal/audit"
@@ -75,15 +76,12 @@ type Ticket struct {
 // exist is a *Refusal.
 func (s *Service) Ticket(ctx context.Context, hash string) (t Ticket, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
-		p, err := tx.PassByHash(hash)
+		found, err := tx.PassTicket(hash)
 		if ra.KindOf(err) == ra.NotFound {
 			return refuse(Unknown, "There is no such token.").remedy("Make a new pass for the device.")
 		}
-		if err != nil {
-			return err
-		}
-		t = Ticket{p.ID, p.AuthorityID, p.DeviceID, p.ExpiresAt}
-		return nil
+		t = Ticket(found)
+		return err
 	})
 	return t, err
 }
@@ -110,6 +108,7 @@ type Claim struct {
 	known  *store.Sent // the message as it was known before; nil: it was not
 	sent   store.Sent
 	poll   bool
+	hops   []ra.Hop // how it came here; in memory until the answer is stored
 }
 
 const (
@@ -146,14 +145,13 @@ func (s *Service) Claim(ctx context.Context, id ra.PassID, a Arrival) (*Claim, e
 		if refused, err = s.judge(tx, p, &a, known, c); err != nil {
 			return err
 		}
-		hops := append(fresh(p, early), a.Hops...)
 		switch {
 		case refused != nil:
-			return s.refused(tx, p, hops, refused)
+			return s.refused(tx, p, slices.Concat(fresh(p, early), a.Hops), refused)
 		case c.Answer != nil || c.Wait:
 			return nil
 		}
-		return s.bind(tx, c, a, known, hops)
+		return s.bind(tx, c, a, known, early)
 	})
 	if err != nil {
 		s.back(id, early)
@@ -164,6 +162,8 @@ func (s *Service) Claim(ctx context.Context, id ra.PassID, a Arrival) (*Claim, e
 	}
 	if c.Answer != nil || c.Wait {
 		s.back(id, early)
+	} else {
+		s.back(id, c.hops)
 	}
 	return c, nil
 }
@@ -220,8 +220,10 @@ func (s *Service) usable(tx *store.Tx, p *ra.Pass, a *Arrival) (*Refusal, error)
 		return refuse(TooOften, "%d messages were passed on already.", p.Messages).remedy("Make a new pass; look why the device does not stop."), nil
 	case p.Failures > maxFailures:
 		return refuse(Used, "The device tried %d times without success.", p.Failures).remedy("See in the trace what the server said, and make a new pass."), nil
-	case p.PKIStatus == statusSent && tx.Now.Sub(p.UpdatedAt) < flight:
-		return refuse(InFlight, "Another message of this pass is under way.").remedy("The device tries again by itself."), nil
+	case p.PKIStatus == statusSent:
+		if at, err := tx.LastSent(p.ID); err != nil || tx.Now.Sub(at) < flight {
+			return refuse(InFlight, "Another message of this pass is under way.").remedy("The device tries again by itself."), err
+		}
 	}
 	return nil, nil
 }
@@ -274,11 +276,16 @@ const (
 	statusRefused = "refused" // an answer outside of SCEP
 )
 
-// bind notes that a message is passed on.
-func (s *Service) bind(tx *store.Tx, c *Claim, a Arrival, known *store.Sent, hops []ra.Hop) error {
+// bind notes that a message is passed on. How it came here stays in memory until
+// its answer is stored: that it left is in the row.
+func (s *Service) bind(tx *store.Tx, c *Claim, a Arrival, known *store.Sent, early []ra.Hop) error {
 	p := c.Pass
 	if p.PKIStatus == statusSent { // it has been under way for too long: a node was lost
 		p.Failures++
+		if err := unanswered(tx, p, early); err != nil {
+			return err
+		}
+		early = nil
 	}
 	firstTime := p.SignerHash == ""
 	p.SignerHash, p.TransactionID, p.SealedToken = a.Signer, a.Transaction, nil
@@ -302,9 +309,11 @@ func (s *Service) bind(tx *store.Tx, c *Claim, a Arrival, known *store.Sent, hop
 	if err := tx.PutSent(&c.sent); err != nil {
 		return err
 	}
-	hops = append(hops, ra.Hop{Step: StepForwarded, Result: ra.HopOK, Message: "The token is valid.", Fields: map[string]string{"number": fmt.Sprint(p.Messages)}})
-	if err := hop(tx, p, hops...); err != nil {
-		return err
+	c.hops = slices.Concat(early, a.Hops, []ra.Hop{{Step: StepForwarded, Result: ra.HopOK, Message: "The token is valid.", Fields: map[string]string{"number": strconv.Itoa(p.Messages)}}})
+	for i := range c.hops {
+		if c.hops[i].At.IsZero() {
+			c.hops[i].At = tx.Now
+		}
 	}
 	if !firstTime && p.TransactionID == c.former.TransactionID {
 		return tx.MovePass(p)
@@ -314,6 +323,18 @@ func (s *Service) bind(tx *store.Tx, c *Claim, a Arrival, known *store.Sent, hop
 	}
 	return audit.Record(tx, audit.Entry{Code: audit.PassClaimed, Actor: deviceActor(p, a.Remote), Group: p.GroupID, Object: string(p.ID), Related: string(p.DeviceID),
 		Message: "Pass used.", Details: map[string]any{"transaction": p.TransactionID, "signer": p.SignerHash, "type": a.Type.String()}})
+}
+
+// unanswered tells the trace that nobody wrote down what became of a message that
+// was passed on; hops are those of the pass that are in memory.
+func unanswered(tx *store.Tx, p *ra.Pass, hops []ra.Hop) error {
+	at, err := tx.LastSent(p.ID)
+	if err != nil {
+		return err
+	}
+	return hop(tx, p, append(slices.Clip(fresh(p, hops)), ra.Hop{Step: StepReply, Result: ra.HopFailed,
+		Message: "A message was passed on at " + at.UTC().Format("2006-01-02 15:04:05 MST") + ", and this server was stopped before it wrote down the answer.",
+		Remedy:  "See whether the server behind issued a certificate."})...)
 }
 
 func deviceActor(p *ra.Pass, remote string) ra.Actor {

@@ -115,30 +115,16 @@ func (s *Service) unused(tx *store.Tx, p *ra.Pass) error {
 // offline says why nobody may enrol with a pass at the moment, if so: its device
 // has left, or somebody switched off what it leads to.
 func offline(tx *store.Tx, p *ra.Pass) error {
-	name, state, err := tx.DeviceState(p.DeviceID)
-	if err != nil {
-		return err
-	}
-	if state != ra.DeviceEnrolled {
-		return ra.Errorf(ra.Conflict, "Device %q is %s.", name, state).WithRemedy("Enrol the device again first.")
-	}
-	config, err := tx.Config()
-	if err != nil {
-		return err
-	}
-	t, err := config.Template(p.TemplateID)
-	if err != nil {
-		return err
-	}
-	a, err := config.Authority(p.AuthorityID)
-	if err != nil {
-		return err
-	}
+	g, err := tx.PassGround(p)
 	switch {
-	case t.Disabled:
-		return ra.Errorf(ra.Conflict, "Template %q is switched off.", t.Name).WithRemedy("Switch it on, and make a new pass.")
-	case a.Disabled:
-		return ra.Errorf(ra.Conflict, "The authority %q is switched off.", a.Name).WithRemedy("Switch it on, and make a new pass.")
+	case err != nil:
+		return err
+	case g.DeviceState != ra.DeviceEnrolled:
+		return ra.Errorf(ra.Conflict, "Device %q is %s.", g.Device, g.DeviceState).WithRemedy("Enrol the device again first.")
+	case g.TemplateDisabled:
+		return ra.Errorf(ra.Conflict, "Template %q is switched off.", g.Template).WithRemedy("Switch it on, and make a new pass.")
+	case g.AuthorityDisabled:
+		return ra.Errorf(ra.Conflict, "The authority %q is switched off.", g.Authority).WithRemedy("Switch it on, and make a new pass.")
 	}
 	return nil
 }

@@ -54,9 +54,13 @@ type Service struct {
 	Log         *slog.Logger
 	PublicURL   string // where devices reach this server
 
-	mu    sync.Mutex
-	early map[ra.PassID][]ra.Hop // hops of the first look at a server, not stored yet
-	known map[ra.PassID]steps    // which of those a pass has had
+	flushing sync.Mutex // held while hops are being stored by themselves
+
+	mu      sync.Mutex
+	early   map[ra.PassID]unsaved  // hops that are not stored yet
+	watched bool                   // somebody will look after those
+	storing map[ra.PassID][]ra.Hop // hops that are being stored by themselves
+	known   map[ra.PassID]steps    // the first looks at a server that a pass has had
 }
 
 // Handle registers the package's jobs.
@@ -129,7 +133,7 @@ func (s *Service) Find(ctx context.Context, actor ra.Actor, f store.PassFilter) 
 
 // Trace gives a pass with all that happened to it.
 func (s *Service) Trace(ctx context.Context, actor ra.Actor, id ra.PassID) (p *ra.Pass, hops []ra.Hop, err error) {
-	s.flush(ctx)
+	s.flush(ctx, func(unsaved) bool { return true })
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		if p, err = visible(tx, actor, access.See, id); err != nil {
 			return err

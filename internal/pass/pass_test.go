@@ -2,6 +2,7 @@ package pass_test
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -462,6 +463,140 @@ func TestLearn(t *testing.T) {
 		for _, s := range pass.Steps(w.trace(p.ID)) {
 			if want := pass.StepInferred; s.Number > 3 && s.Number < 19 && s.State != want {
 				t.Errorf("step %d of a delegate is %s", s.Number, s.State)
+			}
+		}
+	})
+}
+
+// stepsOf gives the steps of a trace in order, and fails when their positions
+// are not.
+func (w *world) stepsOf(hops []ra.Hop) (steps []string) {
+	w.t.Helper()
+	for i, h := range hops {
+		if h.Position != i+1 {
+			w.t.Errorf("hop %d of %d has position %d", i+1, len(hops), h.Position)
+		}
+		steps = append(steps, h.Step)
+	}
+	return steps
+}
+
+// stored gives the trace as it is in the database, without what this server has
+// in memory.
+func (w *world) stored(id ra.PassID) (hops []ra.Hop) {
+	w.t.Helper()
+	must(0, w.DB.Read(w.t.Context(), func(tx *store.Tx) (err error) {
+		hops, err = tx.Hops(string(id))
+		return err
+	}))(w.t)
+	return hops
+}
+
+// TestTraceOfAClaim: how a message came is stored with what became of it, in
+// order, and whoever looks in between sees it.
+func TestTraceOfAClaim(t *testing.T) {
+	each(t, func(w *world) {
+		t := w.t
+		arrival := func(hash string) pass.Arrival {
+			return pass.Arrival{Hash: hash, Type: scepmsg.PKCSReq, Transaction: "T", Signer: "aa", SelfSigned: true, Hops: []ra.Hop{{Step: pass.StepMessage, Result: ra.HopOK}}}
+		}
+		pending := pass.Outcome{Reply: &scepmsg.Message{Type: scepmsg.CertRep, Status: scepmsg.Pending}, Body: []byte{1}}
+		looked := func(id ra.PassID) {
+			w.Looked(id, ra.Hop{Step: pass.StepCapsAsked, Result: ra.HopOK}, ra.Hop{Step: pass.StepCapsReturned, Result: ra.HopOK})
+		}
+		way := []string{pass.StepCapsAsked, pass.StepCapsReturned, pass.StepMessage, pass.StepForwarded}
+		back := append(slices.Clone(way), pass.StepReply, pass.StepReturned)
+		for name, between := range map[string]func(p *ra.Pass){
+			"nobody looks": func(p *ra.Pass) {
+				if got := w.stored(p.ID); len(got) != 0 {
+					t.Errorf("%+v is stored before the answer", got)
+				}
+			},
+			"somebody looks": func(p *ra.Pass) {
+				if got := w.stepsOf(hopsOf(w.trace(p.ID))); !slices.Equal(got, way) {
+					t.Errorf("under way the trace is %v", got)
+				}
+			},
+		} {
+			p := w.create(ra.PassProxy)
+			looked(p.ID)
+			c := must(w.Claim(t.Context(), p.ID, arrival(name)))(t)
+			at := w.clock.now()
+			w.clock.advance(time.Second)
+			between(p)
+			if err := w.Result(t.Context(), c, pending); err != nil {
+				t.Fatal(err)
+			}
+			hops := w.stored(p.ID)
+			if got := w.stepsOf(hops); !slices.Equal(got, back) {
+				t.Errorf("%s: the trace is %v", name, got)
+			} else if !hops[3].At.Equal(at.UTC().Truncate(time.Millisecond)) || !hops[4].At.After(hops[3].At) {
+				t.Errorf("%s: it left at %s and came back at %s", name, hops[3].At, hops[4].At)
+			}
+		}
+
+		p := w.create(ra.PassProxy)
+		c := must(w.Claim(t.Context(), p.ID, arrival("undone")))(t)
+		if err := w.Undo(t.Context(), c, ra.Errorf(ra.Unreachable, "Away.").WithRemedy("Wait.")); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.stepsOf(w.stored(p.ID)); !slices.Equal(got, []string{pass.StepMessage, pass.StepForwarded, pass.StepForwarded}) {
+			t.Errorf("of a claim that was undone the trace is %v", got)
+		}
+	})
+}
+
+func hopsOf(_ *ra.Pass, hops []ra.Hop) []ra.Hop { return hops }
+
+// TestTraceAfterACrash: the trace says so when a server was stopped between a
+// message and its answer, whoever finds out.
+func TestTraceAfterACrash(t *testing.T) {
+	each(t, func(w *world) {
+		t := w.t
+		arrival := func(hash string) pass.Arrival {
+			return pass.Arrival{Hash: hash, Type: scepmsg.PKCSReq, Transaction: "T", Signer: "aa", SelfSigned: true, Hops: []ra.Hop{{Step: pass.StepMessage, Result: ra.HopOK}}}
+		}
+		swept, repeated := w.create(ra.PassProxy), w.create(ra.PassProxy)
+		gone := &pass.Service{DB: w.DB, Box: w.Box, Authorities: w.Authorities, Enroll: w.enroll, Queue: w.Queue, Now: w.Now, Log: w.Log} // with its memory
+		for _, p := range []*ra.Pass{swept, repeated} {
+			must(gone.Claim(t.Context(), p.ID, arrival("1")))(t)
+			if got := w.get(p.ID); got.SignerHash != "aa" || got.TransactionID != "T" || got.State != ra.PassClaimed || got.Messages != 1 {
+				t.Errorf("a pass is not bound before its message leaves: %+v", got)
+			}
+		}
+		refused := func(what string) {
+			t.Helper()
+			var r *pass.Refusal
+			if _, err := w.Claim(t.Context(), repeated.ID, arrival("2")); !errors.As(err, &r) || r.Reason != pass.InFlight {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		// The device does not stop to try, with another message each time.
+		w.clock.advance(30 * time.Second)
+		refused("while the first may be under way")
+		w.clock.advance(20 * time.Second)
+		c := must(w.Claim(t.Context(), repeated.ID, arrival("3")))(t)
+		if err := w.Result(t.Context(), c, pass.Outcome{Reply: &scepmsg.Message{Type: scepmsg.CertRep, Status: scepmsg.Pending}, Body: []byte{1}}); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.advance(2 * time.Hour)
+		w.sweep()
+		for p, want := range map[*ra.Pass][]string{
+			swept:    {pass.StepReply},
+			repeated: {pass.StepMessage, pass.StepForwarded, pass.StepReply, pass.StepMessage, pass.StepForwarded, pass.StepReply, pass.StepReturned},
+		} {
+			now, hops := w.trace(p.ID)
+			if got := w.stepsOf(hops); !slices.Equal(got, want) {
+				t.Errorf("the trace is %v, want %v", got, want)
+			}
+			lost := hops[slices.IndexFunc(hops, func(h ra.Hop) bool { return h.Step == pass.StepReply })]
+			if lost.Result != ra.HopFailed || lost.Remedy == "" || !strings.Contains(lost.Message, "stopped before it wrote down the answer") {
+				t.Errorf("the trace says %+v", lost)
+			}
+			for _, s := range pass.Steps(now, hops) {
+				if p == swept && (s.Number == 4 || s.Number == 10 || s.Number == 15 || s.Number == 16) && s.State != pass.StepInferred {
+					t.Errorf("step %d is %s, though a message was passed on", s.Number, s.State)
+				}
 			}
 		}
 	})

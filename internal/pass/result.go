@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ type Outcome struct {
 // server leaves it in clear. The device may be answered afterwards.
 func (s *Service) Result(ctx context.Context, c *Claim, o Outcome) error {
 	leaf := s.issued(c.Pass, &o)
+	early := s.takeEarly(c.Pass.ID)
 	freed := func() {}
 	write := func(tx *store.Tx) error {
 		freed = func() {} // this may run again
@@ -53,7 +55,7 @@ func (s *Service) Result(ctx context.Context, c *Claim, o Outcome) error {
 			if err := s.lost(tx, p, c, sent.PKIStatus, &reply); err != nil {
 				return err
 			}
-			return s.answered(tx, p, &sent, reply)
+			return s.answered(tx, p, &sent, slices.Concat(fresh(p, early), []ra.Hop{reply})...)
 		}
 		if c.former.Messages == 0 && !p.ChallengeUntil.IsZero() {
 			// Whatever the server said, it has looked at the challenge by now. When
@@ -63,22 +65,24 @@ func (s *Service) Result(ctx context.Context, c *Claim, o Outcome) error {
 			}
 		}
 		sent.AnsweredAt, sent.Media, sent.Body = tx.Now, o.Media, o.Body
-		return s.replied(tx, p, &o, &sent, leaf, reply)
+		return s.replied(tx, p, &o, &sent, leaf, fresh(p, early), reply)
 	}
 	err := s.DB.Write(ctx, write)
 	if ra.KindOf(err) == ra.Conflict { // somebody imported the certificate in the same moment
 		err = s.DB.Write(ctx, write)
 	}
-	if err == nil {
-		freed()
+	if err != nil {
+		s.back(c.Pass.ID, early)
+		return err
 	}
-	return err
+	freed()
+	return nil
 }
 
-// replied moves a pass by a CertRep.
-func (s *Service) replied(tx *store.Tx, p *ra.Pass, o *Outcome, sent *store.Sent, leaf *x509.Certificate, reply ra.Hop) error {
+// replied moves a pass by a CertRep; hops came before.
+func (s *Service) replied(tx *store.Tx, p *ra.Pass, o *Outcome, sent *store.Sent, leaf *x509.Certificate, hops []ra.Hop, reply ra.Hop) error {
 	m := o.Reply
-	hops := []ra.Hop{}
+	var learnt []ra.Hop
 	var entry *audit.Entry
 	ended := p.State.Ended() && p.State != ra.PassFailed // somebody was faster
 	p.FailInfo = ""
@@ -92,18 +96,18 @@ func (s *Service) replied(tx *store.Tx, p *ra.Pass, o *Outcome, sent *store.Sent
 		}
 		entry = &audit.Entry{Code: audit.PassDone, Message: "The server gave a certificate for " + p.Subject + "."}
 		if leaf != nil {
-			learnt := ra.Hop{Step: StepLearnt, Result: ra.HopInfo}
+			h := ra.Hop{Step: StepLearnt, Result: ra.HopInfo}
 			var foreign *taken
 			switch c, err := s.store(tx, p, leaf, o.CA); {
 			case errors.As(err, &foreign):
-				learnt.Result, learnt.Message, learnt.Remedy = ra.HopFailed, foreign.err.Message, foreign.err.Remedy
+				h.Result, h.Message, h.Remedy = ra.HopFailed, foreign.err.Message, foreign.err.Remedy
 			case err != nil:
 				return err
 			default:
-				learnt.Message = "The certificate was in clear in the answer."
-				learnt.Fields = map[string]string{"certificate": string(c.ID), "serial": c.Serial, "not_after": stamp(c.NotAfter)}
+				h.Message = "The certificate was in clear in the answer."
+				h.Fields = map[string]string{"certificate": string(c.ID), "serial": c.Serial, "not_after": stamp(c.NotAfter)}
 			}
-			hops = append(hops, learnt)
+			learnt = append(learnt, h)
 		}
 	case scepmsg.Pending:
 		sent.PKIStatus = statusPending
@@ -126,7 +130,7 @@ func (s *Service) replied(tx *store.Tx, p *ra.Pass, o *Outcome, sent *store.Sent
 		entry = &audit.Entry{Code: audit.PassFailed, Result: "failed", Message: "The server refused a certificate for " + p.Subject + ".", Details: map[string]any{"fail_info": p.FailInfo}}
 	}
 	reply.Fields["pki_status"] = sent.PKIStatus
-	if err := s.answered(tx, p, sent, append([]ra.Hop{reply}, hops...)...); err != nil || entry == nil {
+	if err := s.answered(tx, p, sent, slices.Concat(hops, []ra.Hop{reply}, learnt)...); err != nil || entry == nil {
 		return err
 	}
 	entry.Actor, entry.Group, entry.Object, entry.Related = deviceActor(p, o.Remote), p.GroupID, string(p.ID), string(p.DeviceID)
@@ -195,7 +199,8 @@ func (s *Service) answered(tx *store.Tx, p *ra.Pass, sent *store.Sent, hops ...r
 // Undo takes a claim back: nothing left for the server. The pass is as it was,
 // but for the trace.
 func (s *Service) Undo(ctx context.Context, c *Claim, cause error) error {
-	return s.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	early := s.takeEarly(c.Pass.ID)
+	err := s.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		p, err := tx.Pass(c.Pass.ID)
 		if err != nil {
 			return err
@@ -209,7 +214,7 @@ func (s *Service) Undo(ctx context.Context, c *Claim, cause error) error {
 			return err
 		}
 		h := failed(StepForwarded, cause)
-		if err := hop(tx, p, h); err != nil {
+		if err := hop(tx, p, slices.Concat(fresh(p, early), []ra.Hop{h})...); err != nil {
 			return err
 		}
 		if p.Messages != c.Pass.Messages || p.PKIStatus != statusSent || p.State.Ended() { // something happened since
@@ -220,4 +225,8 @@ func (s *Service) Undo(ctx context.Context, c *Claim, cause error) error {
 		p.Hops, p.LastError = hops, strings.TrimSpace(h.Message+" "+h.Remedy)
 		return tx.UpdatePass(p)
 	})
+	if err != nil {
+		s.back(c.Pass.ID, early)
+	}
+	return err
 }

@@ -62,8 +62,8 @@ var AllSteps = []Step{
 	{12, StepCapsForwarded, "proxy", "Pass GetCACaps on", "", true},
 	{13, StepCapsAnswered, "server", "Answer what the CA can do", "", true},
 	{14, StepCapsReturned, "proxy", "Pass the capabilities to the device", "", true},
-	{15, StepMessage, "device", "Send the message (PKIOperation)", "", false},
-	{16, StepForwarded, "proxy", "Check the token and pass the message on", "", false},
+	{15, StepMessage, "device", "Send the message (PKIOperation)", StepReply, false},
+	{16, StepForwarded, "proxy", "Check the token and pass the message on", StepReply, false},
 	{17, StepReply, "server", "Answer with the certificate", "", false},
 	{18, StepReturned, "proxy", "Pass the answer to the device", "", false},
 	{19, StepInstalled, "device", "Verify, decrypt and install the certificate", "", false},
@@ -124,9 +124,10 @@ func Steps(p *ra.Pass, hops []ra.Hop) []StepView {
 	for i := range out {
 		v := &out[i]
 		_, proven := last[v.proof]
+		_, sent := last[StepReply]
 		switch {
 		case v.State != StepNotReached:
-		case proven, p.Confirmed && !v.option:
+		case proven, sent && v.proof == StepMessage, p.Confirmed && !v.option:
 			v.State = StepInferred
 		case p.Confirmed && p.Model == ra.PassDelegate:
 			v.State = StepInferred // the device went there by itself
@@ -178,45 +179,18 @@ func (s *Service) Looked(id ra.PassID, hops ...ra.Hop) {
 	if s.known[id]&what != 0 {
 		return
 	}
-	if s.early == nil || len(s.known) > maxKnown {
+	if s.known == nil || len(s.known) > maxKnown {
 		s.known = map[ra.PassID]steps{}
 	}
-	if len(s.early) == 0 {
-		s.early = map[ra.PassID][]ra.Hop{}
-		time.AfterFunc(flushAfter, s.flushLater)
-	}
 	s.known[id] |= what
-	s.early[id] = append(s.early[id], hops...)
+	s.later(id, hops)
 }
 
-const (
-	flushAfter = time.Second
-	maxKnown   = 20_000
-	flushBatch = 100
-)
+const maxKnown = 20_000
 
 // LookedAlready reports whether Looked would store nothing of an answer.
 func (s *Service) LookedAlready(id ra.PassID, step string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known[id]&sight(step, true) != 0
-}
-
-// takeEarly gives the hops of a pass that are not stored yet; back puts them
-// back when storing them failed.
-func (s *Service) takeEarly(id ra.PassID) []ra.Hop {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	hops := s.early[id]
-	delete(s.early, id)
-	return hops
-}
-
-func (s *Service) back(id ra.PassID, hops []ra.Hop) {
-	if len(hops) == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.early[id] = append(hops, s.early[id]...)
 }

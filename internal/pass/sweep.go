@@ -113,6 +113,9 @@ func (s *Service) settleOne(tx *store.Tx, id ra.PassID) error {
 		p.LastError = "The server has not decided in time."
 	case p.PKIStatus == statusSent:
 		p.LastError = "Nobody knows what the server answered: this server was stopped before it did."
+		if err := unanswered(tx, p, nil); err != nil {
+			return err
+		}
 	}
 	if p.LastError == "" {
 		p.LastError = "The server gave no answer, and the device has not tried again."

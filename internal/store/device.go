@@ -97,17 +97,6 @@ func (tx *Tx) device(where string, args ...any) (*ra.Device, error) {
 	return row.noun()
 }
 
-// DeviceState gives a device's name and state, which stay until the end of the
-// transaction.
-func (tx *Tx) DeviceState(id ra.DeviceID) (name string, state ra.DeviceState, err error) {
-	var row struct {
-		Name  string `db:"name"`
-		State string `db:"state"`
-	}
-	err = tx.keep("devices", &row, "id = $1", string(id))
-	return row.Name, ra.DeviceState(row.State), err
-}
-
 // DeviceFilter narrows a list of devices; empty fields do not.
 type DeviceFilter struct {
 	Groups   []ra.GroupID // any of these; nil: all

@@ -158,7 +158,7 @@ func (tx *Tx) dueRequests(w *where, f ObligationFilter, o order) ([]*waitingRow,
 // duePasses gives the passes among the first of what waits. Those that wait are
 // few, and their index has them in order.
 func (tx *Tx) duePasses(w *where, f ObligationFilter, o order) ([]*waitingRow, error) {
-	w = &where{conditions: slices.Clone(w.conditions)}
+	w = &where{conditions: slices.Clone(w.conditions), led: !tx.e.remote, order: o.column}
 	w.equal("authority_id", string(f.Authority))
 	w.equal("next_action", string(f.Action))
 	return sorted[waitingRow](tx, waitingPasses, "passes", w, nil, o, f.limit()+1)

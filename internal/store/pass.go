@@ -1,6 +1,8 @@
 package store
 
 import (
+	"database/sql"
+	"errors"
 	"time"
 
 	"chancery/internal/ra"
@@ -122,6 +124,31 @@ func (tx *Tx) ClaimPass(p *ra.Pass) error {
 // Pass loads a pass.
 func (tx *Tx) Pass(id ra.PassID) (*ra.Pass, error) { return tx.pass("id = $1", string(id)) }
 
+// PassGround is what a pass stands on besides itself.
+type PassGround struct {
+	Device            string // its name
+	DeviceState       ra.DeviceState
+	Template          string
+	TemplateDisabled  bool
+	Authority         string
+	AuthorityDisabled bool
+}
+
+// PassGround gives what a pass stands on, in one look; the device stays as it is
+// until the end of the transaction. NotFound means that the device is gone.
+func (tx *Tx) PassGround(p *ra.Pass) (g PassGround, err error) {
+	q := `SELECT d.name, d.state, t.name, t.disabled, a.name, a.disabled FROM devices d, templates t, authorities a WHERE d.id = $1 AND t.id = $2 AND a.id = $3`
+	if tx.lck && tx.e.keepRow != "" {
+		q += tx.e.keepRow + " OF d"
+	}
+	err = tx.x.QueryRowContext(tx.ctx, q, string(p.DeviceID), string(p.TemplateID), string(p.AuthorityID)).
+		Scan(&g.Device, &g.DeviceState, &g.Template, &g.TemplateDisabled, &g.Authority, &g.AuthorityDisabled)
+	if errors.Is(err, sql.ErrNoRows) {
+		return g, notFound("devices")
+	}
+	return g, fit(err)
+}
+
 // PassAsIs gives a copy of a pass that was stored before, if nothing has changed
 // it since, and what is stored now otherwise. Nobody else changes it until the
 // end of the transaction.
@@ -138,9 +165,24 @@ func (tx *Tx) PassAsIs(p *ra.Pass) (*ra.Pass, error) {
 	return &same, nil
 }
 
-// PassByHash loads the pass whose token has a hash.
-func (tx *Tx) PassByHash(hash string) (*ra.Pass, error) {
-	return tx.pass("hash = $1 AND hash <> ''", hash)
+// PassTicket is what never changes of a pass and tells whom it concerns.
+type PassTicket struct {
+	Pass      ra.PassID
+	Authority ra.AuthorityID
+	Device    ra.DeviceID
+	ExpiresAt time.Time
+}
+
+// PassTicket gives that of the pass whose token has a hash.
+func (tx *Tx) PassTicket(hash string) (PassTicket, error) {
+	var row struct {
+		ID          string `db:"id"`
+		AuthorityID string `db:"authority_id"`
+		DeviceID    string `db:"device_id"`
+		ExpiresAt   int64  `db:"expires_at"`
+	}
+	err := tx.look("passes", &row, "hash = $1 AND hash <> ''", hash)
+	return PassTicket{ra.PassID(row.ID), ra.AuthorityID(row.AuthorityID), ra.DeviceID(row.DeviceID), instant(row.ExpiresAt)}, err
 }
 
 // PassByCertificate loads the pass that led to a certificate.
@@ -255,6 +297,13 @@ func (tx *Tx) AnswerSent(s *Sent) error {
 	_, err := tx.exec("UPDATE pass_answers SET answered_at = $1, pki_status = $2, media = $3, body = $4 WHERE pass_id = $5 AND message_hash = $6",
 		millis(s.AnsweredAt), s.PKIStatus, s.Media, blob(s.Body), string(s.Pass), s.Hash)
 	return err
+}
+
+// LastSent gives when a message was last passed on with a pass; zero: never.
+func (tx *Tx) LastSent(pass ra.PassID) (time.Time, error) {
+	var at int64
+	err := tx.x.GetContext(tx.ctx, &at, "SELECT COALESCE(max(sent_at), 0) FROM pass_answers WHERE pass_id = $1", string(pass))
+	return instant(at), fit(err)
 }
 
 // DeleteSent forgets a message, because it did not leave.

@@ -6,8 +6,9 @@ import "chancery/internal/ra"
 // too.
 type PassSearch struct {
 	PassFilter
-	Model ra.PassModel
-	Text  string // part of the subject, the transaction ID or the pass ID; of ASCII letters in any case
+	Model       ra.PassModel
+	Transaction string // the whole of it
+	Text        string // part of the subject, the transaction ID or the pass ID; of ASCII letters in any case
 }
 
 // SearchPasses lists passes, newest first. The filter's signer and marker are
@@ -19,6 +20,7 @@ func (tx *Tx) SearchPasses(f PassSearch) ([]*ra.Pass, string, error) {
 	}
 	among(w, "state", f.States)
 	w.equal("model", string(f.Model))
+	w.equal("transaction_id", f.Transaction)
 	w.equal("authority_id", string(f.Authority))
 	w.equal("template_id", string(f.Template))
 	w.owner("device_id", string(f.Device))

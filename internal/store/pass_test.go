@@ -31,7 +31,6 @@ func TestPasses(t *testing.T) {
 			},
 			load: func(tx *store.Tx) (*ra.Pass, error) { return tx.Pass(p.ID) },
 			others: []func(*store.Tx) (*ra.Pass, error){
-				func(tx *store.Tx) (*ra.Pass, error) { return tx.PassByHash(p.Hash) },
 				func(tx *store.Tx) (*ra.Pass, error) { return tx.PassByCertificate("crt_1") },
 				func(tx *store.Tx) (*ra.Pass, error) { return tx.RenewalPass("crt_old") }},
 			update: (*store.Tx).UpdatePass, create: (*store.Tx).CreatePass,
@@ -62,8 +61,15 @@ func TestPasses(t *testing.T) {
 		claimed.State, claimed.SealedToken, claimed.TransactionID, claimed.SignerHash, claimed.Messages, claimed.PKIStatus, claimed.Hops = ra.PassClaimed, nil, "U", "cc", 1, "sent", 2
 		claimed.Obligation = ra.Obligation{Action: ra.ActionAwait, At: c.Now(), Deadline: c.Now()}
 		write(t, db, func(tx *store.Tx) error {
-			if name, state, err := tx.DeviceState(w.device.ID); err != nil || name != w.device.Name || state != w.device.State {
-				t.Errorf("the device is %q and %s (%v)", name, state, err)
+			ground, err := tx.PassGround(claimed)
+			same(t, "ground", ground, store.PassGround{Device: w.device.Name, DeviceState: w.device.State, Template: w.template.Name, Authority: w.authority.Name})
+			if err != nil {
+				return err
+			}
+			gone := *claimed
+			gone.DeviceID = "dev_none"
+			if _, err := tx.PassGround(&gone); ra.KindOf(err) != ra.NotFound {
+				t.Errorf("the ground of a device that is gone: %v", err)
 			}
 			return tx.ClaimPass(claimed)
 		})
@@ -76,6 +82,12 @@ func TestPasses(t *testing.T) {
 			})
 		}
 		is("claimed", claimed, claimed)
+		read(t, db, func(tx *store.Tx) error {
+			got, err := tx.PassTicket(claimed.Hash)
+			same(t, "ticket", got, store.PassTicket{Pass: claimed.ID, Authority: claimed.AuthorityID, Device: claimed.DeviceID, ExpiresAt: claimed.ExpiresAt})
+			return err
+		})
+		refused(t, db, "a token nobody has", ra.NotFound, func(tx *store.Tx) error { _, err := tx.PassTicket(""); return err })
 		old := *claimed
 		old.Hops, old.Reason = 1, "what was known before"
 		is("as it is now", &old, claimed)

@@ -65,6 +65,18 @@ func (x *visit) look(ctx context.Context, b *backend, op scepmsg.Operation) (ans
 	return s.answer, nil
 }
 
+// late refuses a device that comes to look when its pass has expired, and has the
+// first time noted in the trace: few devices go on to send a message.
+func (x *visit) late(op scepmsg.Operation) error {
+	r := pass.Refuse(pass.Expired, "The pass expired at "+x.ticket.ExpiresAt.UTC().Format("2006-01-02 15:04 MST")+".", "Make a new pass, and bring it to the device sooner.")
+	step := pass.StepCertAsked
+	if op == scepmsg.OpGetCACaps {
+		step = pass.StepCapsAsked
+	}
+	x.Passes.Looked(x.ticket.Pass, ra.Hop{Step: step, Result: ra.HopFailed, Message: r.Err.Message, Remedy: r.Err.Remedy, Fields: map[string]string{"remote": x.remote, "reason": string(r.Reason)}})
+	return r
+}
+
 // remembered tells how old an answer is.
 func remembered(age time.Duration) string {
 	if age < time.Second {

@@ -164,7 +164,7 @@ func (x *visit) serve(w http.ResponseWriter, r *http.Request, token string) (a a
 		return x.pkiOperation(r.Context(), b, raw, r.Method)
 	}
 	if !x.ticket.ExpiresAt.After(x.Now()) {
-		return a, pass.Refuse(pass.Expired, "The pass has expired.", "Make a new pass for the device.")
+		return a, x.late(op)
 	}
 	if op == scepmsg.OpGetNextCACert {
 		return x.nextCACert(r.Context(), b)
