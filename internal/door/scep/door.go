@@ -18,11 +18,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -30,6 +27,7 @@ import (
 	"time"
 
 	"chancery/internal/authority"
+	"chancery/internal/door/scepin"
 	"chancery/internal/enroll"
 	"chancery/internal/lifecycle"
 	"chancery/internal/observe"
@@ -63,8 +61,7 @@ type Door struct {
 }
 
 const (
-	prefix   = "/scep/"
-	patience = 20 * time.Second
+	prefix = "/scep/"
 	// maxInFlight bounds the messages worked on at once. Beyond it the private
 	// key is the bottleneck and waiting longer only makes clients repeat.
 	maxInFlight = 256
@@ -102,12 +99,7 @@ type place struct {
 
 // httpError is an answer outside of SCEP: there was no message to reply to, or
 // no reply to give now.
-type httpError struct {
-	status int
-	text   string
-}
-
-func (e *httpError) Error() string { return e.text }
+type httpError = scepin.Error
 
 // ServeHTTP answers one request. The path behind the endpoint's name, and behind
 // a challenge where one may be there, means nothing: clients append
@@ -125,7 +117,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			d.Log.Error("SCEP request not answered", "endpoint", name, "error", err)
 			e = later
 		}
-		media, body, status = "text/plain; charset=utf-8", []byte(e.text+"\n"), e.status
+		media, body, status = "text/plain; charset=utf-8", []byte(e.Text+"\n"), e.Status
 		switch status {
 		case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 			h.Set("Retry-After", "30")
@@ -145,18 +137,18 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // later is the answer when something here does not work now. Clients that
 // retry read 503 as "unreachable"; a CertRep would end their attempt.
-var later = &httpError{http.StatusServiceUnavailable, "Enrolment does not work at the moment. Try again later."}
+var later = &httpError{Status: http.StatusServiceUnavailable, Text: "Enrolment does not work at the moment. Try again later."}
 
 func (d *Door) serve(w http.ResponseWriter, r *http.Request, name, rest string) (media string, body []byte, err error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return "", nil, &httpError{http.StatusMethodNotAllowed, "SCEP uses GET and POST."}
+		return "", nil, &httpError{Status: http.StatusMethodNotAllowed, Text: "SCEP uses GET and POST."}
 	}
 	if len(r.URL.RawQuery) > scepmsg.MaxQueryBytes {
-		return "", nil, &httpError{http.StatusRequestURITooLong, "The query is too long. Use POST."}
+		return "", nil, &httpError{Status: http.StatusRequestURITooLong, Text: "The query is too long. Use POST."}
 	}
 	op, err := scepmsg.DecodeOperation(r.URL.RawQuery)
 	if err != nil || op == scepmsg.OpGetNextCACert {
-		return "", nil, &httpError{http.StatusBadRequest, "This operation is not offered. There are GetCACaps, GetCACert and PKIOperation."}
+		return "", nil, &httpError{Status: http.StatusBadRequest, Text: "This operation is not offered. There are GetCACaps, GetCACert and PKIOperation."}
 	}
 	p, err := d.open(r.Context(), name)
 	if err != nil {
@@ -169,11 +161,11 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name, rest string) 
 		body, err = d.caCert(r.Context(), p)
 		return scepmsg.MediaCARACert, body, err
 	}
-	raw, err := d.readMessage(w, r)
+	raw, err := scepin.Message(w, r, d.Patience)
 	if err != nil {
 		return "", nil, err
 	}
-	body, err = d.pkiOperation(r.Context(), p, address(r), inAddress(rest), raw)
+	body, err = d.pkiOperation(r.Context(), p, scepin.Address(r), inAddress(rest), raw)
 	return scepmsg.MediaMessage, body, err
 }
 
@@ -191,7 +183,7 @@ func inAddress(rest string) secret.Text {
 var endpointName = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 
 func (d *Door) open(ctx context.Context, name string) (*place, error) {
-	nowhere := &httpError{http.StatusNotFound, "There is no such SCEP endpoint."}
+	nowhere := &httpError{Status: http.StatusNotFound, Text: "There is no such SCEP endpoint."}
 	if !endpointName.MatchString(name) {
 		return nil, nowhere // a database may not even take it for text
 	}
@@ -220,51 +212,6 @@ func (d *Door) open(ctx context.Context, name string) (*place, error) {
 		p.floor = scepmsg.Legacy
 	}
 	return p, nil
-}
-
-// readMessage reads the message of a PKIOperation from the query or the body.
-// The media type of a POST is whatever the client thinks of.
-func (d *Door) readMessage(w http.ResponseWriter, r *http.Request) (raw []byte, err error) {
-	if r.Method == http.MethodGet {
-		raw, err = scepmsg.DecodeQuery(r.URL.RawQuery)
-	} else {
-		var body []byte
-		if body, err = d.readBody(w, r); err != nil {
-			return nil, err
-		}
-		raw, err = scepmsg.DecodeBody(body)
-	}
-	if err != nil {
-		return nil, &httpError{http.StatusBadRequest, "The request carries no SCEP message."}
-	}
-	return raw, nil
-}
-
-func (d *Door) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := &httpError{http.StatusRequestEntityTooLarge, "The message is larger than 64 KiB."}
-	if r.ContentLength > scepmsg.MaxBodyBytes {
-		return nil, tooLarge
-	}
-	wait := d.Patience
-	if wait == 0 {
-		wait = patience
-	}
-	// Sockets go by the system's clock. The deadline is taken off again: it
-	// would end the request while an authority is asked.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(wait))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scepmsg.MaxBodyBytes))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &httpError{http.StatusRequestTimeout, "The message did not arrive in time."}
-	case err != nil:
-		return nil, &httpError{http.StatusBadRequest, "The message was cut off."}
-	}
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
 }
 
 // enter takes a slot for a message; leave gives it back.
@@ -316,12 +263,4 @@ func (d *Door) caCert(ctx context.Context, p *place) ([]byte, error) {
 		certs = append(certs, c.Raw)
 	}
 	return cms.Degenerate(certs, nil)
-}
-
-// address is where a request came from, without the port.
-func address(r *http.Request) string {
-	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return a.Addr().Unmap().WithZone("").String()
-	}
-	return r.RemoteAddr
 }

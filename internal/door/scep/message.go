@@ -46,7 +46,7 @@ func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, inAddr
 	}
 	defer leave()
 	if d.broken.count(d.Now(), brokenWindow, remote) >= maxBroken {
-		return nil, &httpError{http.StatusTooManyRequests, "Too many unreadable messages came from this address."}
+		return nil, &httpError{Status: http.StatusTooManyRequests, Text: "Too many unreadable messages came from this address."}
 	}
 	began := time.Now()
 	ctx, span := d.Observer.Start(ctx, "scep.message", "endpoint", p.endpoint.Name)
@@ -65,7 +65,7 @@ func (d *Door) pkiOperation(ctx context.Context, p *place, remote string, inAddr
 		d.broken.add(d.Now(), brokenWindow, remote, raw)
 		x.note(ctx, ra.Errorf(ra.Invalid, "The bytes are no SCEP message, or its signature does not match.").
 			WithRemedy("Look at what sends it; a browser or a scanner needs no attention.").WithCause(err))
-		return nil, &httpError{http.StatusBadRequest, "The message cannot be read."}
+		return nil, &httpError{Status: http.StatusBadRequest, Text: "The message cannot be read."}
 	}
 	if keyErr := x.takeKeys(ctx); keyErr != nil {
 		return nil, keyErr

@@ -4,17 +4,13 @@ import (
 	"errors"
 	"net/http"
 
+	"chancery/internal/door/scepin"
 	"chancery/internal/pass"
 	"chancery/internal/ra"
 )
 
 // httpError is an answer before there was anything of a pass to refuse.
-type httpError struct {
-	status int
-	text   string
-}
-
-func (e *httpError) Error() string { return e.text }
+type httpError = scepin.Error
 
 // verdict is what a device hears.
 type verdict struct {
@@ -66,7 +62,7 @@ func (x *visit) refusal(err error) answer {
 	result := "refused"
 	switch {
 	case errors.As(err, &own):
-		v = verdict{own.status, own.text}
+		v = verdict{own.Status, own.Text}
 	case errors.As(err, &refused):
 		v = verdicts[refused.Reason]
 		result = string(refused.Reason)

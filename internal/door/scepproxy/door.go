@@ -19,11 +19,8 @@ package scepproxy
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,6 +30,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"chancery/internal/authority"
+	"chancery/internal/door/scepin"
 	"chancery/internal/observe"
 	"chancery/internal/pass"
 	"chancery/internal/ra"
@@ -60,8 +58,6 @@ type Door struct {
 	strikes  memory[*strike] // bad things by address
 }
 
-const patience = 20 * time.Second
-
 // Register puts the door's routes on a mux.
 func (d *Door) Register(mux *http.ServeMux) {
 	mux.Handle(pass.Path+"{token}", d)
@@ -86,7 +82,7 @@ func (d *Door) Wrap(next http.Handler) http.Handler {
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	token, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, pass.Path), "/")
-	x := &visit{Door: d, remote: address(r)}
+	x := &visit{Door: d, remote: scepin.Address(r)}
 	a, err := x.serve(w, r, token)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -135,17 +131,17 @@ var tokenForm = regexp.MustCompile(`^[A-Za-z0-9]{20,64}$`)
 
 func (x *visit) serve(w http.ResponseWriter, r *http.Request, token string) (a answer, err error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
-		return a, &httpError{http.StatusMethodNotAllowed, "SCEP uses GET and POST."}
+		return a, &httpError{Status: http.StatusMethodNotAllowed, Text: "SCEP uses GET and POST."}
 	}
 	if len(r.URL.RawQuery) > scepmsg.MaxQueryBytes {
-		return a, &httpError{http.StatusRequestURITooLong, "The query is too long. Use POST."}
+		return a, &httpError{Status: http.StatusRequestURITooLong, Text: "The query is too long. Use POST."}
 	}
 	if x.struck() {
-		return a, &httpError{http.StatusTooManyRequests, "Too many bad requests came from this address."}
+		return a, &httpError{Status: http.StatusTooManyRequests, Text: "Too many bad requests came from this address."}
 	}
 	op, err := scepmsg.DecodeOperation(r.URL.RawQuery)
 	if err != nil {
-		return a, &httpError{http.StatusBadRequest, "This operation is not offered."}
+		return a, &httpError{Status: http.StatusBadRequest, Text: "This operation is not offered."}
 	}
 	x.operation = op
 	if x.ticket, err = x.find(r.Context(), token); err != nil {
@@ -157,8 +153,11 @@ func (x *visit) serve(w http.ResponseWriter, r *http.Request, token string) (a a
 	}
 	x.authority = b.open.Authority.Name
 	if op == scepmsg.OpPKIOperation {
-		raw, err := x.readMessage(w, r)
+		raw, err := scepin.Message(w, r, x.Patience)
 		if err != nil {
+			if errors.Is(err, scepin.ErrNoMessage) {
+				x.strike()
+			}
 			return a, err
 		}
 		return x.pkiOperation(r.Context(), b, raw, r.Method)
@@ -197,58 +196,4 @@ func (x *visit) find(ctx context.Context, token string) (t pass.Ticket, err erro
 	x.tickets.put(hash, t)
 	x.mu.Unlock()
 	return t, nil
-}
-
-// readMessage reads the message of a PKIOperation from the query or the body.
-// The media type of a POST is whatever the client thinks of.
-func (x *visit) readMessage(w http.ResponseWriter, r *http.Request) (raw []byte, err error) {
-	if r.Method == http.MethodGet {
-		raw, err = scepmsg.DecodeQuery(r.URL.RawQuery)
-	} else {
-		var body []byte
-		if body, err = x.readBody(w, r); err != nil {
-			return nil, err
-		}
-		raw, err = scepmsg.DecodeBody(body)
-	}
-	if err != nil {
-		x.strike()
-		return nil, &httpError{http.StatusBadRequest, "The request carries no SCEP message."}
-	}
-	return raw, nil
-}
-
-func (x *visit) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	tooLarge := &httpError{http.StatusRequestEntityTooLarge, "The message is larger than 64 KiB."}
-	if r.ContentLength > scepmsg.MaxBodyBytes {
-		return nil, tooLarge
-	}
-	wait := x.Patience
-	if wait == 0 {
-		wait = patience
-	}
-	// Sockets go by the system's clock. The deadline is taken off again: it
-	// would end the request while the server is asked.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(wait))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, scepmsg.MaxBodyBytes))
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, tooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &httpError{http.StatusRequestTimeout, "The message did not arrive in time."}
-	case err != nil:
-		return nil, &httpError{http.StatusBadRequest, "The message was cut off."}
-	}
-	_ = control.SetReadDeadline(time.Time{})
-	return body, nil
-}
-
-// address is where a request came from, without the port.
-func address(r *http.Request) string {
-	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		return a.Addr().Unmap().WithZone("").String()
-	}
-	return r.RemoteAddr
 }

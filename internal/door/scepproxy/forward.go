@@ -64,7 +64,7 @@ func (x *visit) pkiOperation(ctx context.Context, b *backend, raw []byte, method
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	return answer{}, &httpError{http.StatusGatewayTimeout, "The enrolment server did not answer in time. Try again later."}
+	return answer{}, &httpError{Status: http.StatusGatewayTimeout, Text: "The enrolment server did not answer in time. Try again later."}
 }
 
 func (x *visit) fly(ctx context.Context, b *backend, raw []byte, hash, method, key string, f *flight) {
@@ -170,7 +170,7 @@ func (x *visit) exchange(ctx context.Context, b *backend, m *message, c *pass.Cl
 		return answer{http.StatusOK, got.Media, got.Body, pass.StatusWord(o.Reply.Status)}, nil
 	case got.Status == 0:
 		x.Log.Warn("a SCEP server did not answer a message", "pass", x.ticket.Pass, "authority", x.authority, "error", err)
-		return answer{}, &httpError{http.StatusGatewayTimeout, "The enrolment server did not answer in time. Try again later."}
+		return answer{}, &httpError{Status: http.StatusGatewayTimeout, Text: "The enrolment server did not answer in time. Try again later."}
 	}
 	return answer{}, problem
 }

@@ -122,5 +122,5 @@ func (x *visit) tooHasty() error {
 	if !x.hasty() {
 		return nil
 	}
-	return &httpError{http.StatusTooManyRequests, "Messages come too fast. Try again later."}
+	return &httpError{Status: http.StatusTooManyRequests, Text: "Messages come too fast. Try again later."}
 }

@@ -111,12 +111,20 @@ func parameter(rawQuery, name string) (string, bool) {
 	return "", false
 }
 
-var base64Forms = strings.NewReplacer("\r", "", "\n", "", "\t", "", " ", "+", "-", "+", "_", "/")
+var (
+	base64Breaks = strings.NewReplacer("\r", "", "\n", "", "\t", "")
+	base64Forms  = strings.NewReplacer(" ", "+", "-", "+", "_", "/")
+)
 
 // decodeBase64 reads all the spellings of base64 at once. Both alphabets agree
 // wherever they overlap, so mapping one onto the other loses nothing.
 func decodeBase64(text string) ([]byte, error) {
-	text = base64Forms.Replace(strings.TrimSpace(text))
+	text = strings.TrimLeft(base64Breaks.Replace(text), " ") // DER begins with an M
+	// Only a text that fills its last group of four can end in a '+'.
+	if end := strings.TrimRight(text, " "); strings.HasSuffix(end, "=") || len(text)%4 != 0 {
+		text = end
+	}
+	text = base64Forms.Replace(text)
 	if text = strings.TrimRight(text, "="); text == "" {
 		return nil, ErrNoMessage
 	}

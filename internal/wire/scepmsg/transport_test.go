@@ -151,3 +151,25 @@ func FuzzDecodeQuery(f *testing.F) {
 		}
 	})
 }
+
+// TestLastPlus: a '+' that became a space is one at the end of the text too, and
+// a space behind the text is none.
+func TestLastPlus(t *testing.T) {
+	message := []byte{0x30, 0x01, 0x3e}
+	text := base64.StdEncoding.EncodeToString(message)
+	if text[len(text)-1] != '+' {
+		t.Fatalf("%q does not end in +", text)
+	}
+	for form, want := range map[string][]byte{
+		text:                       message,
+		text[:len(text)-1] + "%20": message,
+		"%20" + text + "%0D%0A":    message,
+		"MAE9%20%20":               {0x30, 0x01, 0x3d},
+		"MAE%3D%20":                {0x30, 0x01},
+		"MAE%20%20%20":             {0x30, 0x01},
+	} {
+		if got, err := scepmsg.DecodeQuery("operation=PKIOperation&message=" + form); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q gives %x (%v), want %x", form, got, err, want)
+		}
+	}
+}
