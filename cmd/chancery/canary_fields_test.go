@@ -21,16 +21,18 @@ import (
 var planted = map[string][]string{
 	"settings": {
 		"embedded.key", "embedded.root_key", "embedded.pending_key", "embedded.retired_keys", "embedded.key_pin", "endpoint.static",
+		"ndes.challenge", "ndes.client_certificate", "ndes.client_certificate_password", "ndes.keytab", "ndes.password", "scep.challenge",
 	},
 	"api": {
 		"KeyInput.password", "PasswordInput.password",
 		"SettingsEmbedded.key", "SettingsEmbedded.key_pin", "SettingsEmbedded.pending_key", "SettingsEmbedded.retired_keys", "SettingsEmbedded.root_key", "SettingsEndpoint.static",
-		"Challenge.challenge", "KeyFile.password", "KeyFile.pkcs12", "Link.link", "Token.token", // shown once
+		"SettingsNdes.challenge", "SettingsNdes.client_certificate", "SettingsNdes.client_certificate_password", "SettingsNdes.keytab", "SettingsNdes.password", "SettingsScep.challenge",
+		"Challenge.challenge", "KeyFile.password", "KeyFile.pkcs12", "Link.link", "Token.token", "PassParameters.challenge", // shown once
 	},
 	// What the database keeps of secrets is sealed or a hash.
 	"schema": {
-		"sealed.box", "journal.value", "requests.csr", "keyring.box", // sealed
-		"challenges.hash", "admins.password_hash", "tokens.hash", "links.hash", "sessions.hash", // hashes
+		"sealed.box", "journal.value", "requests.csr", "keyring.box", "passes.box", "scep_slots.box", // sealed
+		"challenges.hash", "admins.password_hash", "tokens.hash", "links.hash", "sessions.hash", "passes.hash", // hashes
 		"sessions.data", "passkeys.credential", // no secret: who, and a public key
 	},
 }
@@ -40,6 +42,7 @@ var public = []string{
 	"journal.entry_key", "requests.idempotency_key", "requests.key_place", "requests.spki_hash", "certificates.issuer_hash", "certificates.key_type", "certificates.key_place",
 	"certificates.der", "certificates.spki_hash", "issuers.spki_hash", "issuers.der", "crls.issuer_hash", "crls.der", "approvals.actor_key", "audit.prev_hash", "audit.hash",
 	"bearers.mark", "keyring.key_id", "commits.token", "text_blocks.grams", "text_blocks.texts",
+	"pass_answers.message_hash", "passes.signer_hash", "pass_answers.body", // the answer is encrypted to its device
 }
 
 func TestEverySecretFieldHasACanary(t *testing.T) {

@@ -71,7 +71,7 @@ func TestSettingsJSON(t *testing.T) {
 		"settings.challenge_life": {"2h"}, "settings.static_on": {"true"}, "settings.static": {""}, "other": {"x"}}
 	var got map[string]any
 	must(t, json.Unmarshal(settingsJSON(&sceppolicy.Endpoint{}, posted, "settings."), &got))
-	want := map[string]any{"floor": "legacy", "challenge_in_address": false, "legacy_until": "2027-01-01", "legacy_accepted": true, "challenge_uses": nil, "challenge_length": "many", "challenge_life": "2h", "static_on": true,
+	want := map[string]any{"floor": "legacy", "challenge_in_address": false, "issuers_too": false, "legacy_until": "2027-01-01", "legacy_accepted": true, "challenge_uses": nil, "challenge_length": "many", "challenge_life": "2h", "static_on": true,
 		"renewal": false, "chain_in_reply": false, "subject_key_may_differ": false}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

@@ -29,6 +29,7 @@ type Endpoint struct {
 	ChainInReply    bool
 	SubjectKeyOther bool
 	ClockSkew       time.Duration
+	IssuersToo      bool   // GetCACert gives the certificates of an authority elsewhere as well
 	RAAuthority     string // ID of the authority that issues the RA certificate; empty: found
 }
 
@@ -66,6 +67,8 @@ func (s *Endpoint) Describe(f *setting.Form) {
 	f.Bool(&s.SubjectKeyOther, "subject_key_may_differ", "The request's key may differ from the key that signs the message").Advanced()
 	f.Text(&s.RAAuthority, "ra_authority", "Authority of the RA certificate").Placeholder("ca_01...").Advanced().
 		Help("An embedded authority. Left empty, it is the template's own, or for an authority elsewhere the embedded one that is nearest: in the endpoint's group or above it.")
+	f.Bool(&s.IssuersToo, "issuers_too", "Give the certificates of an authority elsewhere, too").Advanced().
+		Help("For clients that want the issuing CA from GetCACert. Where the RA certificate is of another authority, there are two chains then, and certmonger may take the wrong one to encrypt to.")
 	f.Duration(&s.ClockSkew, "clock_skew", "Clock difference allowed").Default(24*time.Hour).Between(time.Minute, 10*365*24*time.Hour).Advanced()
 }
 

@@ -241,16 +241,16 @@ func caps(p *place) string {
 
 // caCert answers GetCACert (RFC 8894 §4.2.1.2): the RA certificate first,
 // because some clients take the first one, then those above it up to the root,
-// then the issuing CA and its root where that is another authority. certmonger
-// takes an RSA certificate of theirs for the RA's when they come before what is
-// above the RA's. Nothing depends on the message parameter.
+// and where the issuing CA is of another authority, that one's too if the endpoint
+// says so: certmonger cannot tell reliably which of two chains to encrypt to.
+// Nothing depends on the message parameter.
 func (d *Door) caCert(ctx context.Context, p *place) ([]byte, error) {
 	own, err := d.Lifecycle.Own(ctx, p.ra, ra.PurposeSCEPRA)
 	if err != nil {
 		return nil, err
 	}
 	chain, err := d.Authorities.Chain(ctx, p.ra)
-	if err == nil && p.ra != p.template.AuthorityID {
+	if err == nil && p.settings.IssuersToo && p.ra != p.template.AuthorityID {
 		var issuing []*x509.Certificate
 		issuing, err = d.Authorities.Ask(ctx, p.template.AuthorityID)
 		chain = append(chain, issuing...)

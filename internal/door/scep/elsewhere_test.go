@@ -16,8 +16,12 @@ func TestElsewhere(t *testing.T) {
 	testpeer.EachDatabase(t, func(t *testing.T, _, database string) {
 		w := newWorld(t, database, "p-256")
 		outside := w.newAuthority("scripted", scripted.SettingsJSON)
-		e := w.endpoint("door", w.template(func(x *ra.Template) { x.AuthorityID = outside.ID }), nil)
+		template := w.template(func(x *ra.Template) { x.AuthorityID = outside.ID })
 		d := w.device()
+		if few := w.client(t, w.endpoint("few", template, nil), d, keys[0]()).ras; len(few) != 3 {
+			t.Errorf("GetCACert gives %d certificates, want the RA's and the two above it", len(few))
+		}
+		e := w.endpoint("door", template, settings{"issuers_too": true})
 		c := w.client(t, e, d, keys[0]())
 		house, theirs := must(w.auth.Chain(t.Context(), w.authority.ID))(t), must(w.auth.Chain(t.Context(), outside.ID))(t)
 		if len(c.ras) != 1+len(theirs)+len(house) || len(theirs) == 0 {
