@@ -264,12 +264,11 @@ func (s *Service) order(ctx context.Context, o *authority.Open, r *ra.Request) (
 			carries, err = carried(tx, o, r)
 			return err
 		}
-		if old != nil && old.RequestID != "" { // handed out, it is here no more
-			if oldKey, err = s.openKey(tx, old.RequestID); err != nil && ra.KindOf(err) != ra.NotFound {
-				return err
-			}
+		// A key that was handed out is here no more, nor that of a request that was
+		// given up: the authority is asked about it all the same.
+		if key, err = s.keyIfHere(tx, r.ID); err == nil && old != nil {
+			oldKey, err = s.keyIfHere(tx, old.RequestID)
 		}
-		key, err = s.openKey(tx, r.ID)
 		return err
 	})
 	if err != nil {

@@ -118,6 +118,18 @@ func (s *Service) openKey(tx *store.Tx, id ra.RequestID) (crypto.Signer, error) 
 	return key.(crypto.Signer), nil
 }
 
+// keyIfHere is openKey, and gives nil where there is none.
+func (s *Service) keyIfHere(tx *store.Tx, id ra.RequestID) (crypto.Signer, error) {
+	if id == "" {
+		return nil, nil
+	}
+	key, err := s.openKey(tx, id)
+	if ra.KindOf(err) == ra.NotFound {
+		return nil, nil
+	}
+	return key, err
+}
+
 // HasKey reports whether the key of a request still waits to be taken.
 func (s *Service) HasKey(ctx context.Context, id ra.RequestID) (has bool, err error) {
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
