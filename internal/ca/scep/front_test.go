@@ -94,5 +94,5 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", res.Header.Get("Content-Type"))
 	w.WriteHeader(res.StatusCode)
-	_, _ = w.Write(answer)
+	_, _ = w.Write(answer) // a client that has gone needs none
 }

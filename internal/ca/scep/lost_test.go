@@ -181,7 +181,7 @@ func TestMissingIssuer(t *testing.T) {
 		}
 		signing, encryption := d.RA() // and no CA
 		rw.Header().Set("Content-Type", "application/x-x509-ca-ra-cert")
-		_, _ = rw.Write(degenerate(t, signing.Raw, encryption.Raw))
+		_, _ = rw.Write(degenerate(t, signing.Raw, encryption.Raw)) // a client that has gone needs none
 		return true
 	})
 	w.settings = map[string]any{"url": d.url, "floor": "compat", "ca_certificates": pemOf(other.Root())}
@@ -209,7 +209,7 @@ func TestForgedServer(t *testing.T) {
 			return true
 		}
 		signing, encryption := mallory.RA()
-		_, _ = rw.Write(degenerate(t, encryption.Raw, signing.Raw, d.Root().Raw, d.Issuer().Raw))
+		_, _ = rw.Write(degenerate(t, encryption.Raw, signing.Raw, d.Root().Raw, d.Issuer().Raw)) // a client that has gone needs none
 		return true
 	})
 	for _, pin := range []string{fingerprint(d.Root().Raw), fingerprint(d.Issuer().Raw)} {
