@@ -10,7 +10,7 @@
 // credentials, so that what the server offers is known and a server that wants
 // none is not told any. Everything that reaches the outside does so by the Dial
 // it was given: the web server, and the KDC too, whose library dials by itself
-// and is therefore led through a loopback port (see bridge.go). Only the look-up
+// and is therefore led through a loopback port (see krb5login). Only the look-up
 // of a realm's KDCs in the DNS is left to the system's resolver.
 //
 // Where it stops: Basic goes over TLS, or to this very machine, and nowhere

@@ -1,4 +1,4 @@
-package httpauth
+package krb5login
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // answers. The library reads any length a KDC claims; the bridge does not.
 type bridge struct {
 	listener net.Listener
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	dial     Dial
 	kdcs     []string
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -38,7 +38,7 @@ const (
 // least a second. The library gives up after five seconds.
 const kdcWithin = 4 * time.Second
 
-func newBridge(ctx context.Context, dial func(context.Context, string, string) (net.Conn, error), kdcs []string) (*bridge, error) {
+func newBridge(ctx context.Context, dial Dial, kdcs []string) (*bridge, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
