@@ -1,7 +1,8 @@
 // Package testpeer gives tests the real programs this product has to get along
 // with: PostgreSQL servers, the openssl command, a browser, a Kerberos KDC,
-// the SCEP clients certmonger, strongSwan pki and micromdm scepclient, and the
-// SCEP servers micromdm scepserver and step-ca.
+// Samba as an Active Directory domain controller, tshark as a reader of what
+// went over the wire, the SCEP clients certmonger, strongSwan pki and micromdm
+// scepclient, and the SCEP servers micromdm scepserver and step-ca.
 //
 // A test names what it wants and gets it running, in a temporary directory, on
 // loopback only, under the rights of the test; what needs its own user (the
@@ -23,8 +24,8 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package and then stops what [Postgres] shared between
-// them. It does not return.
+// Main runs the tests of a package and then stops what [Postgres] and
+// [SharedSamba] shared between them. It does not return.
 //
 //	func TestMain(m *testing.M) { testpeer.Main(m) }
 //
@@ -32,6 +33,7 @@ import (
 func Main(m *testing.M) {
 	code := m.Run()
 	shared.stop()
+	sharedSamba.end()
 	os.Exit(code)
 }
 
