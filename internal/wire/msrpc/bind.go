@@ -111,25 +111,18 @@ const resultSize = 24
 // §2.2.2.9).
 type BindNak uint16
 
-// The reasons that call for something else than telling somebody.
-const (
-	NakTooBusy   BindNak = 1
-	NakBadLogin  BindNak = 9
-	NakLoginType BindNak = 8
-)
-
 // String says it in words.
 func (r BindNak) String() string {
 	switch r {
-	case NakTooBusy:
+	case 1:
 		return "temporary congestion"
 	case 2:
 		return "a local limit was exceeded"
 	case 4:
 		return "the protocol version is not supported"
-	case NakLoginType:
+	case 8:
 		return "the authentication type is not recognized"
-	case NakBadLogin:
+	case 9:
 		return "the login was refused"
 	}
 	return "no reason was given"

@@ -16,7 +16,6 @@ const (
 	TypeAlter     Type = 14
 	TypeAlterResp Type = 15
 	TypeAuth3     Type = 16
-	TypeShutdown  Type = 17
 )
 
 // Flags of a PDU, pfc_flags (C706 §12.6.3.1, MS-RPCE §2.2.2.3).
