@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/asn1"
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/crypto"
@@ -47,9 +48,8 @@ func Start(style Style, t Ticket, now time.Time) (l *Login, token []byte, err er
 	}
 	random := make([]byte, 4)
 	_, _ = rand.Read(random)
-	now = now.UTC()
 	l = &Login{
-		style: style, ticket: t, time: now.Truncate(time.Second), micros: now.Nanosecond() / 1000,
+		style: style, ticket: t, time: now.UTC().Truncate(time.Second), micros: nextMicros(),
 		seq: binary.BigEndian.Uint32(random) & 0x3fffffff, // some servers take the number for a signed one
 	}
 	a, err := types.NewAuthenticator(t.Realm, t.Client)
@@ -73,6 +73,20 @@ func Start(style Style, t Ticket, now time.Time) (l *Login, token []byte, err er
 	}
 	return l, token, nil
 }
+
+// logins counts the logins of this process, from a random start.
+var logins atomic.Uint32
+
+func init() {
+	random := make([]byte, 4)
+	_, _ = rand.Read(random)
+	logins.Store(binary.BigEndian.Uint32(random))
+}
+
+// nextMicros is the part of an authenticator's time below a second. It is counted
+// rather than measured, because a server takes two logins of one microsecond for
+// one that is replayed (RFC 4120 §3.2.3).
+func nextMicros() int { return int(logins.Add(1) % 1e6) }
 
 // checksum is the authenticator's: no channel bindings, and what is wanted
 // (RFC 4121 §4.1.1).
