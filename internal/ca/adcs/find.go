@@ -15,6 +15,11 @@ import (
 // may be late.
 const clockDifference = 15 * time.Minute
 
+// underway is how long a request that the CA does not have may still be on its way
+// into its database: what had left us before the line was cut lies in a queue of a
+// CA that is busy.
+const underway = time.Minute
+
 // Find says what became of a request: found is false when it never left, the CA
 // refused it, or the CA's database does not have it.
 func (c *Connector) Find(ctx context.Context, r ca.Request) (ca.Reply, bool, error) {
@@ -54,6 +59,7 @@ func (c *Connector) settle(ctx context.Context, r ca.Request, a *attempt) (ca.Re
 	if err != nil {
 		return ca.Reply{}, false, err
 	}
+	gone := false
 	for _, row := range rows {
 		if len(row.Request) > 0 && !bytes.Contains(row.Request, spki) {
 			c.env.Log.WarnContext(ctx, "a request of another key at the CA carries our attribute", "authority", c.env.Name, "request", r.ID, "ca_request", row.RequestID)
@@ -61,6 +67,7 @@ func (c *Connector) settle(ctx context.Context, r ca.Request, a *attempt) (ca.Re
 		}
 		switch row.Disposition {
 		case adcsclient.RowFailed, adcsclient.RowDenied:
+			gone = true
 			continue
 		case adcsclient.RowProcessing:
 			return ca.Reply{}, false, ra.Errorf(ra.Unreachable, "The CA still works on this request (number %d).", row.RequestID).WithRemedy("It is asked again in a moment.").WithRetry(time.Minute)
@@ -68,6 +75,10 @@ func (c *Connector) settle(ctx context.Context, r ca.Request, a *attempt) (ca.Re
 		c.end(ctx, r, a, ending{How: taken, RequestID: row.RequestID})
 		reply, err := c.retrieve(ctx, r, row.RequestID)
 		return reply, err == nil, err
+	}
+	if wait := underway - c.env.Now().Sub(a.At); wait > 0 && !gone {
+		return ca.Reply{}, false, ra.Errorf(ra.Unreachable, "The CA's answer to this request was lost, and the request is not in its database yet.").
+			WithRemedy("It is looked for once more before it is sent again.").WithRetry(wait)
 	}
 	c.end(ctx, r, a, ending{How: refused})
 	return ca.Reply{}, false, nil

@@ -22,6 +22,13 @@ func (w *world) lose(r ca.Request) {
 	wantError(w.t, err, ra.Unreachable)
 }
 
+// later has the server's clock show so much more than the machine's, and starts it
+// anew.
+func (w *world) later(d time.Duration) {
+	w.env.Now = func() time.Time { return time.Now().Add(d) }
+	w.reopen()
+}
+
 // TestLostPending: a request that waits is found again with its number, and one that
 // a manager denied meanwhile was not issued.
 func TestLostPending(t *testing.T) {
@@ -103,6 +110,11 @@ func TestLostForged(t *testing.T) {
 	wantError(t, err, ra.Unreachable)
 	other := newWorld(t, d, map[string]any{"user": `CORP\plain`, "publish_crl": false})
 	other.issue(other.request("ours", "WebServer"))
+	_, err = w.Issue(t.Context(), r)
+	if e := wantError(t, err, ra.Unreachable, "not in its database yet"); e.Retry <= 0 || e.Retry > time.Minute {
+		t.Errorf("looked for again after %v", e.Retry)
+	}
+	w.later(2 * time.Minute)
 	if _, found, err := w.Find(t.Context(), r); found || err != nil {
 		t.Errorf("%v %v", found, err)
 	}
@@ -130,10 +142,10 @@ func TestLostAtEveryStep(t *testing.T) {
 			}
 			return &frail{c, &left}, nil
 		}
-		w.reopen()
+		w.later(0)
 		first, err := w.Issue(t.Context(), r)
 		w.env.Dial = d.dial
-		w.reopen()
+		w.later(2 * time.Minute)
 		if err != nil {
 			wantError(t, err, ra.Unreachable)
 			reply, found, err := w.Find(t.Context(), r)

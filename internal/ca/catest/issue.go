@@ -102,6 +102,14 @@ func (w *World) settle(r ca.Request, decided bool) {
 		return
 	}
 	reply, found, err := f.Find(w.T.Context(), r)
+	if wait := ra.AsError(err).Retry; ra.KindOf(err) == ra.Unreachable && wait > 0 {
+		// The question is open for so long, as the contract allows.
+		later := w.Env.Now().Add(wait + time.Second).Sub(time.Now())
+		w.Env.Now = func() time.Time { return time.Now().Add(later) }
+		w.Reopen()
+		f = w.Connector.(ca.Finder)
+		reply, found, err = f.Find(w.T.Context(), r)
+	}
 	if err != nil {
 		w.T.Fatalf("Find: %v", err)
 	}
