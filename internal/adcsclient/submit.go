@@ -94,8 +94,5 @@ func read(a adcsmsg.Answer) (Result, error) {
 }
 
 func ended(message, remedy, text string) error {
-	if text != "" {
-		message += " The CA says: " + text
-	}
-	return ra.Errorf(ra.RefusedByCA, "%s", message).WithRemedy("%s", remedy).WithRetry(ra.Never)
+	return ra.Errorf(ra.RefusedByCA, "%s", message+hresult.Quote(text)).WithRemedy("%s", remedy).WithRetry(ra.Never)
 }

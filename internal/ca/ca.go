@@ -54,11 +54,17 @@ type Kind struct {
 	New   func() Settings // empty, ready to describe
 	// NewOptions gives the per-template settings of the kind, or is nil: an
 	// end entity profile, a product code. They reach Issue as Request.Options.
+	// The one named RequesterOption is a text with lookup values of users.
 	NewOptions func() setting.Describer
 	// Traits says what the kind can do at best, for the comparison matrix and
 	// for template forms; Abilities tells what an open connector really can.
 	Traits Traits
 }
+
+// RequesterOption is the per-template setting, of kinds that have it, of whom a
+// certificate is asked for on behalf of: a text with lookup values of users alone,
+// which reaches Issue filled in as Request.RequestedBy.
+const RequesterOption = "requester_name"
 
 // Traits is what a kind can do at best.
 type Traits struct {
@@ -254,6 +260,8 @@ type Profile struct {
 	// RenewWithin is how long before expiry a renewal is allowed; zero: any time.
 	RenewWithin time.Duration
 	Note        string
+	Requires    []string // what it asks of requests, in words
+	Obstacles   []string // why it cannot be chosen now; empty: it can
 }
 
 // ProfileField is one field the profile asks for.

@@ -61,12 +61,6 @@ func (s *Samba) Set(dn, attribute string, values ...string) {
 	s.Modify(text + "-\n")
 }
 
-// SetPassword changes a password without the old one.
-func (s *Samba) SetPassword(name, password string) {
-	s.t.Helper()
-	s.Set(s.DN(name), "unicodePwd", sambaSecret(password))
-}
-
 // Rename gives an entry another relative name and place, such as "CN=Ann" and
 // "CN=Users,DC=corp,DC=example".
 func (s *Samba) Rename(dn, rdn, parent string) {

@@ -75,7 +75,7 @@ func (c *Connector) submit(ctx context.Context, r ca.Request, number int) (ca.Re
 		return ca.Reply{}, err
 	case err != nil:
 		c.end(ctx, r, a, ending{How: refused, RequestID: result.RequestID})
-		return ca.Reply{}, numbered(err, result.RequestID)
+		return ca.Reply{}, numbered(open(err), result.RequestID)
 	}
 	c.end(ctx, r, a, ending{How: taken, RequestID: result.RequestID})
 	return c.reply(ctx, r, result)
@@ -229,7 +229,9 @@ func (c *Connector) retrieve(ctx context.Context, r ca.Request, id uint32) (ca.R
 }
 
 // open keeps a question open that the CA was not asked: a login that is refused,
-// because the account's password has changed, ends no request that waits there.
+// because the account is locked or its password has changed, ends no request, be it
+// new or waiting there. It also counts against the authority as a whole, which is
+// then asked less, so that the account is not locked for good.
 func open(err error) error {
 	var notSent *rpc.NotSent
 	if !errors.As(err, &notSent) {

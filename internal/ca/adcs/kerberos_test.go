@@ -50,7 +50,7 @@ func TestKerberos(t *testing.T) {
 	}
 	w := newWorld(t, d, map[string]any{"login": "kerberos", "user": "svc-ra", "password": "wrong", "realm": kdc.Realm, "kdcs": []string{address}})
 	_, err := w.Issue(t.Context(), w.request("wrong", "WebServer"))
-	wantError(t, err, ra.RefusedByCA, "password")
+	wantError(t, err, ra.Unreachable, "password")
 }
 
 func steps(w *world) map[string]ca.Step {

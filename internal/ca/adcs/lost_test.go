@@ -210,7 +210,7 @@ func TestFallback(t *testing.T) {
 	}
 	d.dials = nil
 	_, err = newWorld(t, d, map[string]any{"password": "wrong"}).Issue(t.Context(), w.request("wrong", "WebServer"))
-	if wantError(t, err, ra.RefusedByCA, "password"); len(d.dials) != 1 {
+	if wantError(t, err, ra.Unreachable, "password"); len(d.dials) != 1 {
 		t.Errorf("a wrong password was shown on connections to %q", d.dials)
 	}
 	w.env.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, net.ErrClosed }

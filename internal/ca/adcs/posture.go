@@ -14,7 +14,7 @@ import (
 func (s *Settings) describeGuard(f *setting.Form) {
 	f.Section("Guard", "It looks daily, and with each test of the connection, whether somebody without rights can become anybody through this CA or its templates.")
 	f.Text(&s.Directory, "directory", "Directory").MaxLength(60).
-		Help("The ID of a directory of this forest (chancery directory list). Its account reads templates, their rights and what they require; any user may. Left empty, only what the CA itself tells is judged.")
+		Help("A directory of this forest that is defined here, by its ID. Its account reads templates, their rights and what they require; any user may. Left empty, only what the CA itself tells is judged.")
 	f.List(&s.GuardAdmins, "guard_admins", "Administrators' groups").MaxLength(200).Check(checkSIDs).Advanced().
 		Help("SIDs of groups of yours that may change templates and CAs, besides the usual ones.")
 	f.List(&s.GuardLarge, "guard_large", "Large groups").MaxLength(200).Check(checkSIDs).Advanced().
@@ -39,6 +39,9 @@ func checkSIDs(list []string) error {
 // accounts are refused some of it.
 func (c *Connector) Posture(ctx context.Context) ca.Posture {
 	p := ca.Posture{Host: c.host}
+	if c.agent != nil {
+		p.Agent = c.agent.Certificate
+	}
 	err := c.with(ctx, true, func(ctx context.Context, client *adcsclient.Client) error {
 		flags, err := client.EditFlags(ctx)
 		if ra.KindOf(err) == ra.Unreachable {

@@ -59,7 +59,7 @@ type Settings struct {
 func (s *Settings) Describe(f *setting.Form) {
 	f.Section("Certification authority", "")
 	f.Text(&s.Server, "server", "Server hostname").Required().Check(checkServer).MaxLength(300).Placeholder("ca1.corp.example.com").
-		Help("The full DNS name of the host that runs AD CS. A URL such as https://ca1.corp.example.com/certsrv/adcs/ is taken, too; its host counts.")
+		Help("The full DNS name of the host that runs AD CS. The address of its web pages is taken, too; its host counts.")
 	f.Choice(&s.AuthorityName, "authority_name", "Authority name").Lookup("authorities").
 		Help("The common name of the CA certificate, without the host. Left empty, the server is asked for it over DCOM.")
 	f.Certificates(&s.CACertificates, "ca_certificates", "CA certificates").

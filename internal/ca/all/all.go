@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"chancery/internal/ca"
+	"chancery/internal/ca/adcs"
 	"chancery/internal/ca/embedded"
 	"chancery/internal/ca/ndes"
 	"chancery/internal/ca/scep"
@@ -17,6 +18,7 @@ import (
 var kinds = sync.OnceValue(func() []ca.Kind {
 	return []ca.Kind{
 		embedded.Kind(),
+		adcs.Kind(),
 		ndes.Kind(),
 		scep.Kind(),
 	}

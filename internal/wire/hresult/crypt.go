@@ -5,6 +5,8 @@ import "slices"
 // crypt are codes about certificates, chains and encodings: CRYPT_E_* and
 // CERT_E_* (MS-ERREF §2.1.1).
 var crypt = slices.Concat([]Entry{
+	{0x80090006, "NTE_BAD_SIGNATURE", "The signature on the request is broken.",
+		"Have the device make its request anew. If the enrollment agent signed it, check that the agent's key belongs to its certificate.", Final},
 	{0x80092002, "CRYPT_E_BAD_ENCODE", "The CA could not encode or decode a part of the request.",
 		"Have the request made anew; some name or extension in it is not what its type says.", Final},
 	{0x80092009, "CRYPT_E_NO_MATCH", "The CA found no certificate that fits the signature on the request.",

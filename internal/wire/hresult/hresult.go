@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"chancery/internal/ra"
 )
@@ -96,9 +97,7 @@ func Error(code uint32, text string) *ra.Error {
 		label += " " + e.Name
 	}
 	message := e.Sentence + " (" + label + ")"
-	if text = Clean(text); text != "" {
-		message += " The CA says: " + text
-	}
+	message += Quote(text)
 	out := &ra.Error{Kind: ra.RefusedByCA, Message: message, Remedy: e.Remedy, Retry: ra.Never, Err: &Failure{c}}
 	switch e.Retry {
 	case Later:
@@ -120,6 +119,19 @@ func (c Code) String() string { return fmt.Sprintf("0x%08X", uint32(c)) }
 
 // maxText bounds what is shown of the CA's own words, in characters.
 const maxText = 500
+
+// Quote is the CA's own text as a sentence that follows ours; empty when it says
+// nothing.
+func Quote(text string) string {
+	text = Clean(text)
+	if text == "" {
+		return ""
+	}
+	if last, _ := utf8.DecodeLastRuneInString(text); !strings.ContainsRune(".!?…。", last) {
+		text += "."
+	}
+	return " The CA says: " + text
+}
 
 // Clean makes the CA's own text fit to be shown: no control or formatting
 // characters, blanks in a row as one, at most 500 characters.
