@@ -170,6 +170,16 @@ func contents(tx *store.Tx, g *ra.Group) ([]string, error) {
 		return nil, err
 	}
 	say(len(authorities), next, "authority", "authorities")
+	directories, next, err := tx.FindDirectories(store.DirectoryFilter{Groups: here, Page: page})
+	if err != nil {
+		return nil, err
+	}
+	say(len(directories), next, "directory", "directories")
+	services, next, err := tx.FindKeyServices(store.KeyServiceFilter{Groups: here, Page: page})
+	if err != nil {
+		return nil, err
+	}
+	say(len(services), next, "key service", "key services")
 	templates, next, err := tx.FindTemplates(store.TemplateFilter{Groups: here, Page: page})
 	if err != nil {
 		return nil, err

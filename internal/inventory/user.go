@@ -215,6 +215,8 @@ func userChanges(before, after *ra.User) changes {
 	change(&c, "display_name", before.DisplayName, after.DisplayName)
 	change(&c, "dn", before.DN, after.DN)
 	change(&c, "disabled", before.Disabled, after.Disabled)
+	change(&c, "directory_id", before.Directory, after.Directory)
+	change(&c, "absence", before.Absence, after.Absence)
 	attributeChanges(&c, before.Attributes, after.Attributes)
 	return c
 }

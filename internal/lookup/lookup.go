@@ -134,6 +134,12 @@ func describe(name string) (Value, bool) {
 	return Value{}, false
 }
 
+// EntityOf gives the noun a lookup value belongs to; false for an unknown one.
+func EntityOf(name string) (Entity, bool) {
+	v, ok := describe(name)
+	return v.Entity, ok
+}
+
 // Names lists the lookup values a text uses, in order, and an Invalid error
 // for an unknown one or a brace that does not pair.
 func Names(text string) ([]string, error) {

@@ -62,6 +62,9 @@ type User struct {
 	DN          string // distinguished name in the directory
 	Attributes  map[string]string
 	Disabled    bool
+	Directory   DirectoryID // where the user comes from; empty: entered here
+	ObjectGUID  string      // what the user is known by there, 32 hexadecimal digits
+	Absence     Absence     // why the directory has the user disabled here
 	Times
 }
 

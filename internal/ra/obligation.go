@@ -18,6 +18,16 @@ const (
 	ActionRetire  Action = "retire"  // superseded: revoke after the grace period
 	ActionRevoke  Action = "revoke"  // decided here, not yet confirmed by the authority
 	ActionDeliver Action = "deliver" // the parameters of a pass have to be brought to its device
+
+	ActionSync     Action = "sync"     // the users of a directory are taken over
+	ActionPublish  Action = "publish"  // a certificate belongs into its user's directory entry
+	ActionWithdraw Action = "withdraw" // and does not any longer
+
+	ActionHandOver Action = "hand_over" // a key made here belongs into its user's directory entry or to a key service
+	ActionTakeBack Action = "take_back" // and does not any longer
+
+	ActionEvaluate Action = "evaluate" // the guard looks at an authority and its templates
+	ActionMend     Action = "mend"     // people mend a danger, or sign it off
 )
 
 // Obligation is what a waiting row owes: the next action, when it is due, and
@@ -40,7 +50,7 @@ func (o Obligation) Late(now time.Time) bool {
 // ObligationRow is one waiting row of any kind, as lists show it.
 type ObligationRow struct {
 	Obligation
-	Kind      string // "request" or "certificate"
+	Kind      string // "request", "certificate", "pass", "directory", "publication", "key_delivery", "posture" or "danger"
 	ID        string
 	Title     string // subject of the request or certificate
 	GroupID   GroupID

@@ -35,6 +35,12 @@ type (
 	TokenID       string // tok_
 	PasskeyID     string // pky_
 	PassID        string // pass_
+	DirectoryID   string // dir_
+	SyncID        string // syn_
+	PublicationID string // pub_
+	DangerID      string // dng_
+	KeyServiceID  string // ksv_
+	KeyDeliveryID string // kdl_
 )
 
 // Prefixes of the typed IDs.
@@ -53,6 +59,12 @@ const (
 	TokenPrefix       = "tok"
 	PasskeyPrefix     = "pky"
 	PassPrefix        = "pass"
+	DirectoryPrefix   = "dir"
+	SyncPrefix        = "syn"
+	PublicationPrefix = "pub"
+	DangerPrefix      = "dng"
+	KeyServicePrefix  = "ksv"
+	KeyDeliveryPrefix = "kdl"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -58,10 +58,17 @@ type SANSpec struct {
 
 // PublishSpec says where an issued certificate or a key made here also goes.
 type PublishSpec struct {
-	Certificate bool   `json:"certificate,omitempty"` // to the user's userCertificate attribute
-	Key         string `json:"key,omitempty"`         // "", "directory", "webhook"
-	URL         string `json:"url,omitempty"`         // of the web service that takes the key
+	Certificate bool         `json:"certificate,omitempty"`  // to the user's userCertificate attribute
+	Key         string       `json:"key,omitempty"`          // "", or one of KeyToDirectory and KeyToService
+	KeyService  KeyServiceID `json:"key_service,omitempty"`  // the one that gets the key
+	WithdrawKey bool         `json:"withdraw_key,omitempty"` // revocation takes the key out of the directory, too
 }
+
+// Where a key made here also goes.
+const (
+	KeyToDirectory = "directory" // as a PKCS#12 in the user's entry
+	KeyToService   = "service"   // encrypted, to a key service
+)
 
 // TemplateTest is a fixture with its expected result, run whenever the
 // template is saved.

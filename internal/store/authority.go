@@ -48,13 +48,16 @@ func (tx *Tx) UpdateAuthority(a *ra.Authority) error {
 }
 
 // DeleteAuthority deletes an authority that no template, request or
-// certificate names, with its issuers, CRLs and journal; else it is a Conflict.
-// Its secrets are the caller's to delete.
+// certificate names, with its issuers, CRLs, journal and posture; else it is a
+// Conflict. Its secrets are the caller's to delete.
 func (tx *Tx) DeleteAuthority(id ra.AuthorityID) error {
 	for _, table := range []string{"crl_lists", "issuers", "journal", "limits", "slots", "outages", "experience", "forecasts"} {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE authority_id = $1", string(id)); err != nil {
 			return err
 		}
+	}
+	if err := tx.DeletePosture(id); err != nil {
+		return err
 	}
 	return tx.remove("authorities", string(id))
 }

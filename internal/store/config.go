@@ -9,8 +9,8 @@ import (
 )
 
 // Config is what every enrolment reads and only administrators change: groups,
-// authorities, templates, SCEP endpoints, issuers, and what callers make of
-// them. It holds for one transaction, and gives what a look at the rows would
+// authorities, templates, SCEP endpoints, issuers, directories, and what callers
+// make of them. It holds for one transaction, and gives what a look at the rows would
 // give there, but keeps what it loaded for the transactions that come after.
 //
 // What makes that right on several nodes and the moment after a change is a
@@ -39,7 +39,7 @@ const configFact = "config.generation"
 
 // configTables are those whose rows belong to the configuration. Sealed fields
 // of their rows are changed together with the row.
-var configTables = map[string]bool{"groups": true, "authorities": true, "templates": true, "endpoints": true, "issuers": true}
+var configTables = map[string]bool{"groups": true, "authorities": true, "templates": true, "endpoints": true, "issuers": true, "directories": true}
 
 // Config gives the configuration as it is in this transaction.
 func (tx *Tx) Config() (*Config, error) {

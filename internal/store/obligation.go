@@ -21,7 +21,7 @@ type ObligationFilter struct {
 	Page
 }
 
-// waitingRow is what requests, certificates and passes that wait have in common.
+// waitingRow is what rows that wait have in common.
 type waitingRow struct {
 	ID          string `db:"id"`
 	Kind        string `db:"kind"`
@@ -32,11 +32,17 @@ type waitingRow struct {
 	obligationRow
 }
 
-// The tables of rows that wait.
+// The tables of rows that wait. Publications and keys that are
+// delivered go by the IDs of their certificates.
 const (
 	waitingRequests     = "(SELECT 'request' AS kind, subject AS title, r.* FROM requests AS r) AS waiting"
 	waitingCertificates = "(SELECT 'certificate' AS kind, subject AS title, c.* FROM certificates AS c) AS waiting"
 	waitingPasses       = "(SELECT 'pass' AS kind, subject AS title, p.* FROM passes AS p) AS waiting"
+	waitingPublications = "(SELECT 'publication' AS kind, subject AS title, certificate_id AS id, group_id, authority_id, device_id, next_action, next_action_at, deadline_at, attempts, last_error, escalated_at FROM publications) AS waiting"
+	waitingKeys         = "(SELECT 'key_delivery' AS kind, subject AS title, certificate_id AS id, group_id, authority_id, device_id, next_action, next_action_at, deadline_at, attempts, last_error, escalated_at FROM key_deliveries) AS waiting"
+	waitingDirectories  = "(SELECT 'directory' AS kind, d.name AS title, d.group_id, '' AS authority_id, '' AS device_id, s.* FROM directory_states AS s JOIN directories AS d ON d.id = s.id) AS waiting"
+	waitingPostures     = "(SELECT 'posture' AS kind, a.name AS title, a.group_id, p.id AS authority_id, '' AS device_id, p.* FROM postures AS p JOIN authorities AS a ON a.id = p.id WHERE NOT a.disabled) AS waiting"
+	waitingDangers      = "(SELECT 'danger' AS kind, a.group_id, '' AS device_id, d.* FROM dangers AS d JOIN authorities AS a ON a.id = d.authority_id WHERE NOT a.disabled) AS waiting"
 )
 
 // byDue is the order of what waits.
@@ -68,11 +74,18 @@ func (tx *Tx) FindObligations(f ObligationFilter) ([]ra.ObligationRow, string, e
 	if err != nil {
 		return nil, "", err
 	}
-	passes, err := tx.duePasses(w, f, o)
+	passes, err := tx.dueFew(waitingPasses, w, f, o)
 	if err != nil {
 		return nil, "", err
 	}
 	rows := slices.Concat(requests, certificates, passes)
+	for _, few := range []string{waitingPublications, waitingKeys, waitingDirectories, waitingPostures, waitingDangers} {
+		found, err := tx.dueFew(few, w, f, o)
+		if err != nil {
+			return nil, "", err
+		}
+		rows = append(rows, found...)
+	}
 	slices.SortFunc(rows, func(a, b *waitingRow) int {
 		if o.desc {
 			a, b = b, a
@@ -155,13 +168,13 @@ func (tx *Tx) dueRequests(w *where, f ObligationFilter, o order) ([]*waitingRow,
 	return sorted[waitingRow](tx, waitingRequests, "requests", w, ways, o, f.limit()+1)
 }
 
-// duePasses gives the passes among the first of what waits. Those that wait are
-// few, and their index has them in order.
-func (tx *Tx) duePasses(w *where, f ObligationFilter, o order) ([]*waitingRow, error) {
+// dueFew gives the rows of a kind of which few wait, among the first of what
+// waits: their index has them in order.
+func (tx *Tx) dueFew(from string, w *where, f ObligationFilter, o order) ([]*waitingRow, error) {
 	w = &where{conditions: slices.Clone(w.conditions), led: !tx.e.remote, order: o.column}
 	w.equal("authority_id", string(f.Authority))
 	w.equal("next_action", string(f.Action))
-	return sorted[waitingRow](tx, waitingPasses, "passes", w, nil, o, f.limit()+1)
+	return sorted[waitingRow](tx, from, "", w, nil, o, f.limit()+1)
 }
 
 // NextDue gives when the earliest waiting row is due; the zero time when

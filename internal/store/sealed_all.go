@@ -36,6 +36,7 @@ func (v SealedValue) Sealing() (table, row, field string) {
 // their IDs.
 var sealedTables = map[string]string{
 	ra.AuthorityPrefix: "authorities", ra.EndpointPrefix: "endpoints", ra.RequestPrefix: "requests", ra.CertificatePrefix: "certificates",
+	ra.DirectoryPrefix: "directories", ra.KeyServicePrefix: "key_services", ra.KeyDeliveryPrefix: "key_deliveries",
 }
 
 // sealedPlaces are the columns that hold sealed values: the table with the

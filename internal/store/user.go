@@ -17,6 +17,9 @@ type userRow struct {
 	Attributes  string `db:"attributes"`
 	Disabled    bool   `db:"disabled"`
 	Search      string `db:"search"`
+	Directory   string `db:"directory_id"`
+	ObjectGUID  string `db:"object_guid"`
+	Absence     string `db:"absence"`
 	timesRow
 }
 
@@ -24,7 +27,7 @@ func toUser(u *ra.User) userRow {
 	return userRow{
 		ID: string(u.ID), GroupID: string(u.GroupID), Name: u.Name, NameFolded: ra.Fold(u.Name), Email: u.Email, UPN: u.UPN, SID: u.SID,
 		FirstName: u.FirstName, LastName: u.LastName, DisplayName: u.DisplayName, DN: u.DN, Attributes: text(u.Attributes),
-		Disabled: u.Disabled, timesRow: toTimes(u.Times),
+		Disabled: u.Disabled, Directory: string(u.Directory), ObjectGUID: u.ObjectGUID, Absence: string(u.Absence), timesRow: toTimes(u.Times),
 		Search: ra.Fold(u.Name + "\n" + u.Email + "\n" + u.UPN + "\n" + u.DisplayName + "\n" + u.FirstName + " " + u.LastName),
 	}
 }
@@ -32,7 +35,8 @@ func toUser(u *ra.User) userRow {
 func (r *userRow) noun() (*ra.User, error) {
 	u := &ra.User{
 		ID: ra.UserID(r.ID), GroupID: ra.GroupID(r.GroupID), Name: r.Name, Email: r.Email, UPN: r.UPN, SID: r.SID,
-		FirstName: r.FirstName, LastName: r.LastName, DisplayName: r.DisplayName, DN: r.DN, Disabled: r.Disabled, Times: r.timesRow.noun(),
+		FirstName: r.FirstName, LastName: r.LastName, DisplayName: r.DisplayName, DN: r.DN, Disabled: r.Disabled, Directory: ra.DirectoryID(r.Directory),
+		ObjectGUID: r.ObjectGUID, Absence: ra.Absence(r.Absence), Times: r.timesRow.noun(),
 	}
 	return u, parse(r.Attributes, &u.Attributes)
 }
