@@ -40,6 +40,9 @@ type Service struct {
 	// Dial connects to authorities; nil: nothing may be reached.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Hold func() error // unless nil, asked by Open: an error says why nothing is issued now
+	// Guard, unless nil, takes the last step of a test of a stored authority that
+	// is guarded.
+	Guard func(ctx context.Context, actor ra.Actor, id ra.AuthorityID) ca.Step
 
 	mu     sync.Mutex
 	open   map[ra.AuthorityID]*Open
@@ -89,6 +92,9 @@ func (s *Service) Create(ctx context.Context, actor ra.Actor, kindID string, in 
 		return nil, err
 	}
 	if err := s.checkDeputy(ctx, actor, nil, settings); err != nil {
+		return nil, err
+	}
+	if err := s.checkDirectory(ctx, actor, nil, settings); err != nil {
 		return nil, err
 	}
 	if p, ok := settings.(ca.Provisioner); ok {

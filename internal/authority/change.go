@@ -45,6 +45,9 @@ func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.AuthorityID,
 		if err := s.checkDeputy(ctx, actor, r.old, r.next); err != nil {
 			return err
 		}
+		if err := s.checkDirectory(ctx, actor, r.old, r.next); err != nil {
+			return err
+		}
 		if _, err := r.next.Connect(ctx, s.env(r.after)); err != nil {
 			return prefixed("settings", err)
 		}

@@ -36,6 +36,13 @@ func (s *Service) Test(ctx context.Context, actor ra.Actor, id ra.AuthorityID, r
 		}
 		report(step)
 	})
+	if s.Guard != nil && o.Guard != nil {
+		step := ca.Step{Name: "guard", State: ca.StepSkipped}
+		if failed == 0 {
+			step = s.Guard(ctx, actor, id)
+		}
+		report(step)
+	}
 	result := "ok"
 	if failed > 0 {
 		result = "failed"

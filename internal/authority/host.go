@@ -56,3 +56,27 @@ func (s *Service) checkDeputy(ctx context.Context, actor ra.Actor, old, next ca.
 	}
 	return err
 }
+
+// checkDirectory wants whoever names a directory to be allowed to edit that one
+// too: it is read with its own credentials.
+func (s *Service) checkDirectory(ctx context.Context, actor ra.Actor, old, next ca.Settings) error {
+	g, ok := next.(ca.Guarded)
+	if !ok || g.Guard().Directory == "" {
+		return nil
+	}
+	if o, ok := old.(ca.Guarded); ok && o.Guard().Directory == g.Guard().Directory {
+		return nil
+	}
+	err := s.DB.Read(ctx, func(tx *store.Tx) error {
+		d, err := tx.Directory(g.Guard().Directory)
+		if err != nil {
+			return err
+		}
+		return access.CheckGroup(tx, actor, access.EditAuthorities, d.GroupID)
+	})
+	if k := ra.KindOf(err); k == ra.NotFound || k == ra.Denied {
+		return ra.Errorf(ra.Invalid, "There is no directory %.60q that may be read for this.", g.Guard().Directory).WithField("settings.directory").
+			WithRemedy("Give the ID of a directory that you may edit, or leave it empty.").WithCause(err)
+	}
+	return err
+}

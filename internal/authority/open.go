@@ -21,6 +21,7 @@ type Open struct {
 	Kind      ca.Kind
 	Connector ca.Connector
 	Deputy    ra.AuthorityID // is told of its revocations in its place; empty: none
+	Guard     *ca.Guard      // what its guard needs to know; nil: it has none
 	limits    *limits
 	pulse     *pulse
 	observer  *observe.Observer
@@ -77,6 +78,10 @@ func (s *Service) Reach(ctx context.Context, id ra.AuthorityID) (*Open, error) {
 	o := &Open{Authority: a, Kind: kind, Connector: c, limits: s.limitsOf(a, kind), pulse: s.pulseOf(id), observer: s.Observer}
 	if d, ok := settings.(ca.Deputed); ok {
 		o.Deputy = d.RevokesThrough()
+	}
+	if g, ok := settings.(ca.Guarded); ok {
+		guard := g.Guard()
+		o.Guard = &guard
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,8 +87,14 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 	if len(late) > 0 {
 		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is late.", "things are late.")
 	}
+	dangers := 0 // what is wrong about them is no attempt that failed
+	for _, o := range waiting {
+		if o.Kind == "danger" {
+			dangers++
+		}
+	}
 	for _, o := range append(late, waiting...) {
-		if o.LastError != "" {
+		if o.LastError != "" && o.Kind != "danger" {
 			f.State = ca.StepWarning
 			f.Detail += " The last attempt failed: " + o.LastError
 			break
@@ -95,6 +102,11 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 	}
 	if f.State != ca.StepOK {
 		f.Remedy = "Test the authority: each step says what to do when it fails."
+	}
+	if dangers > 0 {
+		f.State = ca.StepWarning
+		f.Detail += " " + number(dangers, "", "danger is open.", "dangers are open.")
+		f.Remedy = strings.TrimSpace(f.Remedy + " The guard says how to mend what is dangerous: chancery authority guard " + string(id) + ".")
 	}
 	return f
 }

@@ -196,6 +196,18 @@ func TestAuthorities(t *testing.T) {
 		// Known without a test: what cannot be opened, and what went wrong last.
 		change(w.outer, authority.Input{Settings: []byte(scripted.SettingsJSON)})
 		want(t, w.glance(w.owner), "authority Outer CA", ca.StepOK, "")
+		danger := &ra.Danger{ID: "dng_one", AuthorityID: w.outer.ID, Finding: ra.Finding{Condition: "ESC1", Key: "one"}, Obligation: ra.Obligation{Action: ra.ActionMend, At: w.Now(), LastError: "Everybody may enrol."}}
+		write := func(f func(tx *store.Tx) error) {
+			t.Helper()
+			if err := w.DB.Write(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(func(tx *store.Tx) error { return tx.CreateDanger(danger) })
+		if f := want(t, w.glance(w.owner), "authority Outer CA", ca.StepWarning, "Nothing is late. 1 danger is open."); !strings.Contains(f.Remedy, "chancery authority guard") {
+			t.Errorf("%+v", f)
+		}
+		write(func(tx *store.Tx) error { return tx.DeleteDanger(danger.ID) })
 		w.script.Plan(scripted.CutBefore)
 		if r := w.issue(w.outer); r.LastError == "" {
 			t.Fatalf("the request went on: %+v", r)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"chancery/internal/authority"
+	"chancery/internal/directory"
 	"chancery/internal/job"
 	"chancery/internal/observe"
 	"chancery/internal/ra"
@@ -39,6 +40,9 @@ type Service struct {
 	Now         func() time.Time
 	Log         *slog.Logger
 	Observer    *observe.Observer // nil: nobody watches
+	// Directories look users up before their certificates are made; nil: nobody
+	// does.
+	Directories *directory.Service
 	// Step, when set, is called with the label of each step of the life of a
 	// request just before it is taken. Fault tests stop the process there.
 	Step func(label string)

@@ -29,6 +29,7 @@ type Fill struct {
 	Validity ra.Days               `json:"validity_days,omitempty"`
 	Holder   string                `json:"holder"`
 	Fields   map[string]string     `json:"fields,omitempty"`
+	Behalf   string                `json:"behalf,omitempty"` // DOMAIN\account the authority is asked on behalf of
 	Values   map[string]string     `json:"values,omitempty"` // the lookup values as they were
 	Warnings []string              `json:"warnings,omitempty"`
 	Stripped []string              `json:"stripped,omitempty"` // what a CSR asked for and did not get
@@ -42,7 +43,7 @@ func (f *Fill) Order(id ra.RequestID, t *ra.Template) (ca.Order, error) {
 	}
 	return ca.Order{
 		ID: string(id), Subject: name, SANs: f.SANs, SID: f.SID, KeyUsage: keyUsage(f.Usage, f.KeyType), EKUs: f.EKUs,
-		Validity: f.Validity.Duration(), Template: t.Spec.IssuingTemplate, Fields: f.Fields, Holder: f.Holder,
+		Validity: f.Validity.Duration(), Template: t.Spec.IssuingTemplate, Fields: f.Fields, Holder: f.Holder, RequestedBy: f.Behalf,
 	}, nil
 }
 
@@ -91,6 +92,8 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 			f.SANs = append(f.SANs, g)
 		}
 	}
+	f.Behalf, err = s.Expand(requester(spec), lookup.Plain, f.Values)
+	p.Merge("options."+ca.RequesterOption, err)
 	for _, key := range slices.Sorted(maps.Keys(spec.Fields)) {
 		v, err := s.Expand(spec.Fields[key], lookup.Plain, f.Values)
 		p.Merge("fields."+key, err)
@@ -104,10 +107,22 @@ func fill(t *ra.Template, s lookup.Subject) (*Fill, error) {
 		return nil, ra.Errorf(ra.Invalid, "Template %q gives a certificate that names nobody.", t.Name).WithField("subject").
 			WithRemedy("Give it a subject or an alternative name.")
 	}
+	if spec.Publish.Certificate && s.Fixture == nil && (s.User == nil || s.User.Directory == "") {
+		f.Warnings = append(f.Warnings, "The certificate is not published: its user does not come from a directory.")
+	}
+	if spec.Publish.Key == ra.KeyToDirectory && s.Fixture == nil && (s.User == nil || s.User.Directory == "") {
+		f.Warnings = append(f.Warnings, "The key is not brought to a directory: its user does not come from one.")
+	}
 	if s.Device != nil && s.Device.Platform == ra.Windows && len(spec.EKUs) == 0 {
 		f.Warnings = append(f.Warnings, "Windows uses a certificate for sign-in only with an extended key usage such as clientAuth.")
 	}
 	return f, nil
+}
+
+// requester is the text that names on whose behalf a template asks; empty: nobody's.
+func requester(spec *ra.TemplateSpec) string {
+	text, _ := spec.Options[ca.RequesterOption].(string)
+	return text
 }
 
 // fillName fills the attribute values of a subject. The text is read as a

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"chancery/internal/ca"
 	"chancery/internal/lookup"
 	"chancery/internal/ra"
 	"chancery/internal/wire/pkixmsg"
@@ -44,6 +45,7 @@ func TestFillEveryField(t *testing.T) {
 		},
 		SID: true, SIDInURI: true, KeyType: "p-256", KeyPlace: ra.KeyHere, Usage: "signing", EKUs: []string{"clientAuth", "1.3.6.1.4.1.311.20.2.2"},
 		Validity: 90, Fields: map[string]string{"mail": "{EmailAddress}", "unit": "devices of {OrganizationGroup}"},
+		Options: map[string]any{ca.RequesterOption: `CORP\{EnrollmentUser}`},
 	}), ada())
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +69,9 @@ func TestFillEveryField(t *testing.T) {
 	order, err := f.Order("req_1", template(ra.TemplateSpec{IssuingTemplate: "Corp-WiFi"}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if order.RequestedBy != `CORP\ada` {
+		t.Errorf("asked for on behalf of %q", order.RequestedBy)
 	}
 	if order.ID != "req_1" || order.Subject.String() != f.Subject || order.KeyUsage != x509.KeyUsageDigitalSignature || order.Template != "Corp-WiFi" ||
 		!slices.Equal(order.EKUs, []string{"1.3.6.1.5.5.7.3.2", "1.3.6.1.4.1.311.20.2.2"}) || order.Validity.Hours() != 90*24 || order.SID != sid || len(order.SANs) != 7 {

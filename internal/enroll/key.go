@@ -12,6 +12,7 @@ import (
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/keydelivery"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/store"
@@ -116,6 +117,23 @@ func (s *Service) openKey(tx *store.Tx, id ra.RequestID) (crypto.Signer, error) 
 		return nil, err
 	}
 	return key.(crypto.Signer), nil
+}
+
+// promiseKey has the key of a certificate that is stored in this transaction
+// delivered, if the template wants that and the key is here: made here, or just
+// come from the authority.
+func (s *Service) promiseKey(tx *store.Tx, c *ra.Certificate, spec *ra.TemplateSpec, came crypto.Signer) error {
+	if spec.Publish.Key == "" || c.State != ra.Valid {
+		return nil
+	}
+	key, err := came, error(nil)
+	if key == nil {
+		key, err = s.keyIfHere(tx, c.RequestID)
+	}
+	if err != nil || key == nil {
+		return err
+	}
+	return keydelivery.Promise(tx, s.Box, c, spec, key)
 }
 
 // keyIfHere is openKey, and gives nil where there is none.

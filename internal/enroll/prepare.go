@@ -35,6 +35,7 @@ type Prepared struct {
 	plan     *authority.Plan // what the authority decided on already; nil when it is asked later
 	began    time.Time       // when it was acted on
 	issued   *ra.Certificate
+	user     ra.UserID // to be looked up in the directory first; empty: nobody is
 }
 
 // Certificate is what the submission led to at once; nil when it did not.
@@ -70,6 +71,9 @@ func (s *Service) prepare(tx *store.Tx, p *Prepared) (err error) {
 	var subject lookup.Subject
 	if p.template, p.old, subject, err = s.subject(tx, config, p.actor, ask); err != nil {
 		return err
+	}
+	if subject.User != nil && subject.User.Directory != "" {
+		p.user = subject.User.ID
 	}
 	if csr != nil {
 		var user ra.UserID
@@ -124,6 +128,24 @@ func (s *Service) prepare(tx *store.Tx, p *Prepared) (err error) {
 		p.open, err = s.Authorities.Opened(config, t.AuthorityID)
 	}
 	return err
+}
+
+// lookUp asks the directory about the user of the request. When it has something
+// new to say, all is prepared once more.
+func (s *Service) lookUp(ctx context.Context, p *Prepared) {
+	if s.Directories == nil || p.user == "" {
+		return
+	}
+	changed, err := s.Directories.Lookup(ctx, p.user)
+	if err == nil && changed {
+		err = s.DB.Read(ctx, func(tx *store.Tx) error {
+			*p = *s.Prepare(tx, p.actor, p.ask)
+			return nil
+		})
+	}
+	if err != nil && p.refused == nil {
+		p.refused = err
+	}
 }
 
 // complete does what needs no view of the database: it makes the key when it is

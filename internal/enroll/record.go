@@ -14,6 +14,7 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	"chancery/internal/ca"
+	"chancery/internal/directory"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 	"chancery/internal/wire/pkixmsg"
@@ -84,6 +85,12 @@ func (s *Service) write(ctx context.Context, r *ra.Request, p *Prepared, reply c
 			c.Obligation = ra.Obligation{Action: ra.ActionRevoke, At: tx.Now, Deadline: tx.Now.Add(time.Hour)}
 		}
 		if err := tx.CreateCertificate(c); err != nil {
+			return err
+		}
+		if err := directory.Publish(tx, c, &t.Spec); err != nil {
+			return err
+		}
+		if err := s.promiseKey(tx, c, &t.Spec, reply.Key); err != nil {
 			return err
 		}
 		if len(chain) > 1 && chain[1].Equal(issuer) {
@@ -345,10 +352,16 @@ func supersede(tx *store.Tx, id ra.CertificateID, by *ra.Certificate, spec *ra.T
 			if err := tx.UpdateCertificate(former); err != nil {
 				return nil, err
 			}
+			if err := directory.Follow(tx, former); err != nil {
+				return nil, err
+			}
 		}
 	}
 	retire(old, by.ID, tx.Now, spec)
-	return old, tx.UpdateCertificate(old)
+	if err := tx.UpdateCertificate(old); err != nil {
+		return nil, err
+	}
+	return old, directory.Follow(tx, old)
 }
 
 func retire(c *ra.Certificate, by ra.CertificateID, now time.Time, spec *ra.TemplateSpec) {

@@ -17,6 +17,7 @@ var (
 	RevokeEvents   = []string{"unenrolment", "deletion", "profile_removal"}
 	RenewalMarkers = []string{"", "cn", "ou"}
 	CSRPolicies    = []string{"match", "overwrite"}
+	KeyReceivers   = []string{"", ra.KeyToDirectory, ra.KeyToService}
 )
 
 // The largest numbers of things in a template.
@@ -68,6 +69,7 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 	if s.SID && !kind.Traits.SID {
 		p.Add("sid", fmt.Sprintf("%s cannot put a security identifier into certificates.", kind.Title), "Leave it out, or map the certificates in the directory by other means.")
 	}
+	checkRequester(s, &p)
 	checkKey(s, kind, &p)
 	oneOf(&p, "usage", s.Usage, Usages)
 	oneOf(&p, "csr_policy", s.CSRPolicy, CSRPolicies)
@@ -103,12 +105,7 @@ func check(s *ra.TemplateSpec, kind ca.Kind) error {
 			cannot("revoke_replaced")
 		}
 	}
-	if s.Publish.Certificate {
-		p.Add("publish.certificate", "No directory is connected to this installation, so nothing could be published.", "Leave publishing out of the template.")
-	}
-	if s.Publish.Key != "" {
-		p.Add("publish.key", "Nothing that takes keys is connected to this installation.", "Leave it out and hand the key out once: chancery certificate key.")
-	}
+	checkPublish(&s.Publish, s.KeyPlace, &p)
 	for _, key := range slices.Sorted(maps.Keys(s.Fields)) {
 		if _, err := lookup.Names(s.Fields[key]); err != nil {
 			p.Merge("fields."+key, sentence(err))
@@ -165,6 +162,30 @@ func checkSANs(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 	}
 }
 
+// checkRequester lets a template ask on behalf of the user alone: what a device
+// reports of itself, or a fixed name, would get everybody a certificate of somebody
+// else.
+func checkRequester(s *ra.TemplateSpec, p *ra.Problems) {
+	const field = "options." + ca.RequesterOption
+	text := requester(s)
+	if text == "" {
+		return
+	}
+	names, err := lookup.Names(text)
+	if err != nil {
+		p.Merge(field, sentence(err))
+		return
+	}
+	for _, name := range names {
+		if of, known := lookup.EntityOf(name); known && of != lookup.OfUser {
+			p.Add(field, fmt.Sprintf("{%s} is a value of the %s; a certificate is asked for on behalf of a user.", name, of), "Use lookup values of users only, such as {EnrollmentUser}.")
+		}
+	}
+	if len(names) == 0 {
+		p.Add(field, "The requester name is the same for everybody.", "Use a lookup value of users, such as {EnrollmentUser}.")
+	}
+}
+
 func checkKey(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 	if _, err := pkixmsg.ParseKeyType(s.KeyType); err != nil {
 		p.Merge("key_type", plain(err))
@@ -187,6 +208,24 @@ func checkKey(s *ra.TemplateSpec, kind ca.Kind, p *ra.Problems) {
 	}
 	if s.Usage == "encryption" && slices.Contains(append([]string{s.KeyType}, s.KeyTypes...), string(pkixmsg.Ed25519)) {
 		p.Add("usage", "An Ed25519 key can only sign.", "Use signing, or another key type.")
+	}
+}
+
+// checkPublish holds what is published against itself and against where keys are
+// made: one that never was here goes nowhere.
+func checkPublish(s *ra.PublishSpec, place ra.KeyPlace, p *ra.Problems) {
+	oneOf(p, "publish.key", s.Key, KeyReceivers)
+	if s.Key != "" && place == ra.KeyOnDevice {
+		p.Add("publish.key", "Keys that are made on the device stay there.", "Have keys made here or at the authority (key_place), or publish no key.")
+	}
+	if s.Key == ra.KeyToService && s.KeyService == "" {
+		p.Add("publish.key_service", "It is not said which key service gets the key.", "Name one by its ID: chancery key-service list.")
+	}
+	if s.Key != ra.KeyToService && s.KeyService != "" {
+		p.Add("publish.key_service", "A key service is named, and keys do not go to one.", "Leave it out, or set publish.key to service.")
+	}
+	if s.WithdrawKey && s.Key != ra.KeyToDirectory {
+		p.Add("publish.withdraw_key", "Keys are taken back from directories only.", "Leave it out, or set publish.key to directory.")
 	}
 }
 

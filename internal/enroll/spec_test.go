@@ -25,11 +25,20 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+// behalf has a template ask on behalf of somebody.
+func behalf(text string) func(*ra.TemplateSpec) {
+	return func(s *ra.TemplateSpec) { s.Options = map[string]any{ca.RequesterOption: text} }
+}
+
 func TestCheckSpec(t *testing.T) {
 	embedded := embedded.Kind()
 	mute := ca.Kind{ID: "mute", Title: "Mute CA", Traits: ca.Traits{KeyPlaces: []ra.KeyPlace{ra.KeyOnDevice}, KeyTypes: []string{"rsa-2048"}}}
 	if s := good(); check(&s, embedded) != nil {
 		t.Fatalf("a good template: %v", check(&s, embedded))
+	}
+	onBehalf := good()
+	if behalf(`{UserAttribute.domain}\{EnrollmentUser}`)(&onBehalf); check(&onBehalf, mute) != nil {
+		t.Errorf("on behalf of the user: %v", check(&onBehalf, mute))
 	}
 	for name, c := range map[string]struct {
 		kind   ca.Kind
@@ -64,9 +73,13 @@ func TestCheckSpec(t *testing.T) {
 		"renewal before issuance": {embedded, func(s *ra.TemplateSpec) { s.Validity, s.RenewBefore = 30, 30 }, []string{"renew_before_days"}},
 		"cannot revoke":           {mute, func(s *ra.TemplateSpec) { s.RevokeOn, s.RevokeReplaced = []string{"deletion"}, true }, []string{"revoke_on", "revoke_replaced"}},
 		"SID the CA cannot":       {mute, func(s *ra.TemplateSpec) { s.SID = true }, []string{"sid"}},
-		"publish a certificate":   {embedded, func(s *ra.TemplateSpec) { s.Publish.Certificate = true }, []string{"publish.certificate"}},
 		"publish a device's key":  {embedded, func(s *ra.TemplateSpec) { s.Publish = ra.PublishSpec{Key: "directory"} }, []string{"publish.key"}},
 		"profile field":           {embedded, func(s *ra.TemplateSpec) { s.Fields = map[string]string{"b": "{X}", "a": "{Y}"} }, []string{"fields.a", "fields.b"}},
+		"behalf of a device":      {mute, behalf(`CORP\{DeviceReportedName}`), []string{"options.requester_name"}},
+		"behalf by the device":    {mute, behalf(`{EmailDomain}\{EnrollmentUser}{DeviceAttribute.x}`), []string{"options.requester_name"}},
+		"behalf of the group":     {mute, behalf(`{Realm}\{EnrollmentUser}`), []string{"options.requester_name"}},
+		"behalf of one for all":   {mute, behalf(`CORP\Administrator`), []string{"options.requester_name"}},
+		"behalf of the unknown":   {mute, behalf(`CORP\{Nope}`), []string{"options.requester_name"}},
 		"too many tests":          {embedded, func(s *ra.TemplateSpec) { s.Tests = make([]ra.TemplateTest, 51) }, []string{"tests"}},
 		"everything at once": {embedded, func(s *ra.TemplateSpec) {
 			s.Subject, s.KeyType, s.Usage, s.EKUs, s.SANs = "CN={Nope}", "x", "y", []string{"z"}, []ra.SANSpec{{Type: "q"}}

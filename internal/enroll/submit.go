@@ -81,6 +81,7 @@ func (s *Service) SubmitPrepared(ctx context.Context, p *Prepared) (r *ra.Reques
 		}
 		span.End(err)
 	}()
+	s.lookUp(ctx, p)
 	if p.refused != nil {
 		s.Observer.Enrolled(p.ask.Door, "refused", 0)
 		return s.orKnown(ctx, p.actor, p.ask, p.refused)

@@ -11,7 +11,9 @@ import (
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/ca"
+	"chancery/internal/keydelivery"
 	"chancery/internal/lookup"
+	"chancery/internal/posture"
 	"chancery/internal/ra"
 	"chancery/internal/setting"
 	"chancery/internal/store"
@@ -36,6 +38,9 @@ func (s *Service) CreateTemplate(ctx context.Context, actor ra.Actor, in Templat
 		if err := s.checkTemplate(tx, actor, t); err != nil {
 			return err
 		}
+		if err := admit(tx, nil, t); err != nil {
+			return err
+		}
 		if err := tx.CreateTemplate(t); err != nil {
 			return err
 		}
@@ -57,6 +62,9 @@ func (s *Service) UpdateTemplate(ctx context.Context, actor ra.Actor, id ra.Temp
 		before := *t
 		apply(t, in)
 		if err := s.checkTemplate(tx, actor, t); err != nil {
+			return err
+		}
+		if err := admit(tx, &before, t); err != nil {
 			return err
 		}
 		changes := templateChanges(&before, t)
@@ -171,12 +179,27 @@ func (s *Service) checkTemplate(tx *store.Tx, actor ra.Actor, t *ra.Template) er
 	if err := p.Err(); err != nil {
 		return err
 	}
+	p.Merge("spec", keydelivery.Admit(tx, actor, t.GroupID, &t.Spec))
+	if err := p.Err(); err != nil {
+		return err
+	}
 	for i, r := range RunTests(t) {
 		if !r.Passed {
 			p.Add(fmt.Sprintf("spec.tests[%d]", i), fmt.Sprintf("The template's test %q fails: %s", r.Name, r.Got), "Correct the template or the test; nothing was saved.")
 		}
 	}
 	return p.Err()
+}
+
+// admit asks whether what a template newly takes into use at its authority is too
+// dangerous, or impossible. A change of anything else is free: the template issues
+// already. before is nil for a new one.
+func admit(tx *store.Tx, before, t *ra.Template) error {
+	same := before != nil && !before.Disabled && before.AuthorityID == t.AuthorityID && before.Spec.IssuingTemplate == t.Spec.IssuingTemplate
+	if same || t.Disabled {
+		return nil
+	}
+	return posture.Admit(tx, t)
 }
 
 // templateOptions reads the authority kind's per-template settings.

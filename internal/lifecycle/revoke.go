@@ -11,6 +11,8 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	"chancery/internal/ca"
+	"chancery/internal/directory"
+	"chancery/internal/keydelivery"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -150,6 +152,12 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 		return nil, false, err
 	}
 	if err := tx.MarkCRLStale(c.IssuerHash, c.Serial); err != nil {
+		return nil, false, err
+	}
+	if err := directory.Follow(tx, c); err != nil {
+		return nil, false, err
+	}
+	if err := keydelivery.Follow(tx, c); err != nil {
 		return nil, false, err
 	}
 	return c, true, audit.Record(tx, audit.Entry{Code: code, Actor: actor, Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),

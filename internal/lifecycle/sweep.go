@@ -10,8 +10,10 @@ import (
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/directory"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/keydelivery"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -366,6 +368,12 @@ func (s *Service) expireIn(tx *store.Tx, id ra.CertificateID) error {
 	missed := c.State == ra.Valid && c.Action != ra.ActionExpire
 	c.State, c.Obligation = ra.Expired, ra.Obligation{LastError: c.LastError, Attempts: c.Attempts, Escalated: c.Escalated}
 	if err := tx.UpdateCertificate(c); err != nil {
+		return err
+	}
+	if err := directory.Follow(tx, c); err != nil {
+		return err
+	}
+	if err := keydelivery.Follow(tx, c); err != nil {
 		return err
 	}
 	if c.Purpose != ra.PurposeLeaf {

@@ -10,6 +10,7 @@ import (
 	"chancery/internal/access"
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/directory"
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/store"
@@ -114,6 +115,9 @@ func (s *Service) store(tx *store.Tx, p *ra.Pass, leaf *x509.Certificate, set []
 			c.State, c.Obligation = ra.Expired, ra.Obligation{}
 		}
 		if err := tx.CreateCertificate(c); err != nil {
+			return nil, err
+		}
+		if err := directory.Publish(tx, c, &t.Spec); err != nil {
 			return nil, err
 		}
 		if err := enroll.Supersede(tx, c, &t.Spec); err != nil {
