@@ -27,12 +27,15 @@ import (
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
+	"chancery/internal/keydelivery"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/pass"
+	"chancery/internal/posture"
 	"chancery/internal/signin"
 	"chancery/internal/store"
 	"chancery/internal/trace"
@@ -46,6 +49,9 @@ type Server struct {
 	Lifecycle   *lifecycle.Service
 	Passes      *pass.Service
 	Traces      *trace.Service
+	Directories *directory.Service
+	Keys        *keydelivery.Service
+	Postures    *posture.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service

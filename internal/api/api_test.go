@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -20,12 +25,15 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/keydelivery"
 	"chancery/internal/lifecycle"
 	"chancery/internal/pass"
+	"chancery/internal/posture"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/signin"
@@ -66,7 +74,8 @@ func newWorld(t *testing.T, database string) *world {
 	passes := &pass.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: time.Now, Log: log, PublicURL: "http://pki.example.test"}
 	enrolment.Handle()
 	life.Handle()
-	w.server = &Server{Inventory: &inventory.Service{DB: db, Now: time.Now, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
+	directories := &directory.Service{DB: db, Box: box, Queue: queue, Now: time.Now, Log: log}
+	w.server = &Server{Keys: &keydelivery.Service{DB: db, Box: box, Queue: queue, Now: time.Now, Log: log}, Directories: directories, Postures: &posture.Service{DB: db, Authorities: authorities, Directories: directories, Queue: queue, Now: time.Now, Log: log}, Inventory: &inventory.Service{DB: db, Now: time.Now, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
 		Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: time.Now, Log: log, PublicURL: "http://console.example.test"}, Audit: audit.Log{DB: db}, DB: db, Now: time.Now,
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: time.Now, Log: log, MasterKey: key, Data: filepath.Dir(key)},
@@ -155,11 +164,32 @@ func (w *world) refused(token string, want int, method, path string, in any, hea
 
 // set is a group with one of everything in it.
 type set struct {
-	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin, SCEPAuthority, SCEPTemplate, Pass string
+	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin, SCEPAuthority, SCEPTemplate, Pass, Directory, Sync, Guarded, Danger, KeyService string
 }
 
 // serverChallenge is the static challenge of the SCEP server elsewhere.
 const serverChallenge = "server-challenge-canary-1234"
+
+// directoryPassword is that of the account at the directory.
+const directoryPassword = "directory-canary-9012"
+
+// keySecret is what messages to the key service are signed with.
+const keySecret = "whsec_a2V5LXNlcnZpY2UtY2FuYXJ5LTEyMzQ1Njc4OTA="
+
+// keyService gives the settings of a key service at which nobody answers.
+func keyService(t *testing.T) map[string]any {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]any{"url": "https://127.0.0.1:1/keys", "secret": keySecret, "recipient": resource.PEM("CERTIFICATE", der)}
+}
 
 // populate fills an organization group through the API.
 func (w *world) populate(name string) set {
@@ -195,6 +225,15 @@ func (w *world) populate(name string) set {
 	s.SCEPAuthority = id("/authorities", map[string]any{"kind": "scep", "group_id": s.Group, "name": "SCEP " + name, "settings": map[string]any{"url": "http://127.0.0.1:1/scep", "challenge_type": "static", "challenge": serverChallenge}})
 	s.SCEPTemplate = id("/templates", map[string]any{"group_id": s.Group, "authority_id": s.SCEPAuthority, "name": "scep " + name, "spec": map[string]any{"subject": "CN={DeviceUid}", "key_type": "rsa-2048"}})
 	s.Pass = id("/passes", map[string]any{"template_id": s.SCEPTemplate, "device_id": s.Device})
+	s.Directory = id("/directories", map[string]any{"group_id": s.Group, "name": "directory of " + name,
+		"settings": map[string]any{"servers": []string{"dc." + name + ".example"}, "user": "svc@" + name + ".example", "password": directoryPassword}})
+	s.KeyService = id("/key-services", map[string]any{"group_id": s.Group, "name": "key service of " + name, "settings": keyService(w.t)})
+	var run resource.Sync
+	w.do(http.StatusAccepted, post, "/directories/"+s.Directory+"/syncs", map[string]any{"preview": true}, &run) // nobody works on it here
+	s.Sync = run.ID
+	s.Guarded = id("/authorities", map[string]any{"kind": "adcs", "group_id": s.Group, "name": "Corp CA of " + name,
+		"settings": map[string]any{"server": "ca." + name + ".example", "authority_name": "CA", "user": `CORP\svc`, "password": directoryPassword, "directory": s.Directory}})
+	s.Danger = w.danger(ra.AuthorityID(s.Guarded), name)
 	grants := []map[string]any{{"role": "viewer", "group": s.Group}}
 	s.Token = id("/tokens", map[string]any{"name": "reader of " + name, "grants": grants})
 	s.Admin = id("/admins", map[string]any{"name": "viewer-" + name, "grants": grants})

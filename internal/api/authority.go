@@ -109,7 +109,7 @@ func (s *Server) catalog(ctx context.Context, actor ra.Actor, in *catalogInput) 
 		field, value, _ := strings.Cut(c, ":")
 		chosen[field] = value
 	}
-	list, err := s.Authorities.Catalog(ctx, actor, ra.AuthorityID(in.ID), in.Lookup, chosen)
+	list, err := s.Postures.Catalog(ctx, actor, ra.AuthorityID(in.ID), in.Lookup, chosen)
 	return listed(list, "", err, profileOf)
 }
 

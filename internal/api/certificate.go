@@ -107,6 +107,18 @@ func (s *Server) showCertificate(ctx context.Context, actor ra.Actor, in *ByID) 
 	if out.Body.KeyWaiting, err = s.Enroll.HasKey(ctx, c.RequestID); err != nil {
 		return nil, err
 	}
+	switch p, err := s.Directories.Publication(ctx, actor, c.ID); {
+	case err == nil:
+		out.Body.Publication = resource.OfPublication(p)
+	case ra.KindOf(err) != ra.NotFound:
+		return nil, err
+	}
+	switch d, err := s.Keys.Delivery(ctx, actor, c.ID); {
+	case err == nil:
+		out.Body.KeyDelivery = resource.OfKeyDelivery(d)
+	case ra.KindOf(err) != ra.NotFound:
+		return nil, err
+	}
 	out.Body.History, err = s.history(ctx, c)
 	return out, err
 }

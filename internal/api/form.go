@@ -13,7 +13,7 @@ func stepOf(s ca.Step) resource.Step {
 
 // profileOf gives a profile in wire form.
 func profileOf(p ca.Profile) resource.CatalogEntry {
-	out := resource.CatalogEntry{ID: p.ID, Title: p.Title, Note: p.Note, KeyTypes: p.KeyTypes}
+	out := resource.CatalogEntry{ID: p.ID, Title: p.Title, Note: p.Note, KeyTypes: p.KeyTypes, Requires: p.Requires, Obstacles: p.Obstacles}
 	for _, f := range p.Fields {
 		out.Fields = append(out.Fields, resource.CatalogField(f))
 	}

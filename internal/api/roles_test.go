@@ -24,7 +24,7 @@ func TestRoleTable(t *testing.T) {
 	w.do(http.StatusOK, patch, "/endpoints/"+s.Endpoint, map[string]any{"settings": map[string]any{"static_on": true, "static": static}}, nil)
 	const password = "password canary 5678"
 	w.do(http.StatusOK, post, "/admins/"+s.Admin+"/password", map[string]any{"password": password}, nil)
-	secrets := []string{static, serverChallenge, password, "PRIVATE KEY", "argon2", w.owner}
+	secrets := []string{static, serverChallenge, directoryPassword, keySecret, password, "PRIVATE KEY", "argon2", w.owner}
 
 	var chain resource.Chain
 	w.do(http.StatusOK, get, "/authorities/"+s.Authority+"/chain", nil, &chain)
@@ -33,7 +33,7 @@ func TestRoleTable(t *testing.T) {
 	var ordered resource.Revocation
 	w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"device_id": s.Device}}, &ordered) // nobody works on it here
 
-	ids := map[string]string{"passes": s.Pass, "traces": s.Waiting, "revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
+	ids := map[string]string{"passes": s.Pass, "traces": s.Waiting, "directories": s.Directory, "key-services": s.KeyService, "syncs": s.Sync, "dangers": s.Danger, "revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
 		"challenges": s.Challenge, "requests": s.Waiting, "certificates": s.Certificate, "admins": s.Admin, "tokens": s.Token}
 	viewer := []map[string]any{{"role": "viewer", "group": s.Group}}
 	spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
@@ -44,7 +44,12 @@ func TestRoleTable(t *testing.T) {
 		"create-authority": map[string]any{"kind": "embedded", "name": "x", "group_id": s.Group}, "test-authority-settings": map[string]any{"kind": "embedded", "group_id": s.Group},
 		"update-authority": map[string]any{"description": "x"}, "install-authority-certificate": map[string]any{"pem": chain.PEM},
 		"create-template": map[string]any{"name": "x", "group_id": s.Group, "authority_id": s.Authority, "spec": spec}, "update-template": map[string]any{"description": "x"},
-		"create-endpoint": map[string]any{"name": "x", "template_id": s.Template}, "update-endpoint": map[string]any{"disabled": true},
+		"create-directory":        map[string]any{"name": "x", "group_id": s.Group, "settings": map[string]any{"servers": []string{"dc.acme.example"}, "user": "x", "password": "x"}},
+		"test-directory-settings": map[string]any{"group_id": s.Group}, "update-directory": map[string]any{"description": "x"}, "order-sync": map[string]any{"full": true},
+		"sign-off-danger":    map[string]any{"hash": "one", "why": "The network is closed."},
+		"create-key-service": map[string]any{"name": "x", "group_id": s.Group, "settings": keyService(t)}, "test-key-service-settings": map[string]any{"group_id": s.Group, "settings": keyService(t)},
+		"update-key-service": map[string]any{"description": "x"},
+		"create-endpoint":    map[string]any{"name": "x", "template_id": s.Template}, "update-endpoint": map[string]any{"disabled": true},
 		"create-challenge": map[string]any{"endpoint_id": s.Endpoint, "device_id": s.Device},
 		"create-pass":      map[string]any{"template_id": s.SCEPTemplate, "device_id": s.Device}, "learn-pass": map[string]any{"certificate": shown.PEM}, "revoke-pass": map[string]any{},
 		"accept-authority-certificates": map[string]any{"fingerprints": []string{"x"}},
@@ -69,7 +74,12 @@ func TestRoleTable(t *testing.T) {
 			continue
 		}
 		path := prefix + strings.Replace(r.Path, "{id}", ids[tag(r.Path)], 1)
+		if strings.Contains(r.Path, "/guard") {
+			path = prefix + strings.Replace(r.Path, "{id}", s.Guarded, 1)
+		}
 		switch r.ID {
+		case "show-authority-guard-script":
+			path += "?template=x"
 		case "list-challenges":
 			path += "?device_id=" + s.Device
 		case "list-authority-catalog":

@@ -6,6 +6,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"chancery/internal/dirpolicy"
+	"chancery/internal/keypolicy"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
@@ -30,6 +32,14 @@ func (s *Server) describeSettings(schemas map[string]*huma.Schema) {
 	schemas["SettingsEndpoint"] = verbatim(setting.Schema(&sceppolicy.Endpoint{}), "SCEP endpoint.")
 	for _, name := range []string{"Authority", "AuthorityInput", "AuthorityTest"} {
 		replace(schemas[name], "settings", map[string]any{"anyOf": settings})
+	}
+	schemas["SettingsDirectory"] = verbatim(setting.Schema(&dirpolicy.Settings{}), "Directory.")
+	for _, name := range []string{"Directory", "DirectoryInput", "DirectoryTest"} {
+		replace(schemas[name], "settings", map[string]any{"anyOf": []any{ref("SettingsDirectory")}})
+	}
+	schemas["SettingsKeyService"] = verbatim(setting.Schema(&keypolicy.Settings{}), "Key service.")
+	for _, name := range []string{"KeyService", "KeyServiceInput", "KeyServiceTest"} {
+		replace(schemas[name], "settings", map[string]any{"anyOf": []any{ref("SettingsKeyService")}})
 	}
 	for _, name := range []string{"Endpoint", "EndpointInput"} {
 		replace(schemas[name], "settings", map[string]any{"anyOf": []any{ref("SettingsEndpoint")}})

@@ -28,7 +28,7 @@ func TestForeignObjects(t *testing.T) {
 		w.do(http.StatusOK, get, "/certificates/"+a.Certificate, nil, &shown)
 		w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"group_id": a.Group}}, &ordered) // nobody works on it here
 
-		ids := map[string]string{"passes": a.Pass, "traces": a.Request, "revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
+		ids := map[string]string{"passes": a.Pass, "traces": a.Request, "directories": a.Directory, "key-services": a.KeyService, "syncs": a.Sync, "dangers": a.Danger, "revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
 			"challenges": a.Challenge, "requests": a.Waiting, "certificates": a.Certificate, "admins": a.Admin, "tokens": a.Token}
 		spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
 		viewer := []map[string]any{{"role": "viewer", "group": a.Group}}
@@ -36,6 +36,8 @@ func TestForeignObjects(t *testing.T) {
 		// be refused before anything is looked at.
 		bodies := map[string]attempt{
 			"list-authority-catalog":        {query: "?lookup=profiles"},
+			"show-authority-guard-script":   {query: "?template=x"},
+			"sign-off-danger":               {body: map[string]any{"hash": "one", "why": "The network is closed."}},
 			"install-authority-certificate": {body: map[string]any{"pem": "-----BEGIN CERTIFICATE-----"}},
 			"accept-authority-certificates": {body: map[string]any{"fingerprints": []string{"x"}}},
 			"set-admin-password":            {body: map[string]any{"password": "correct horse battery staple"}},
@@ -43,18 +45,24 @@ func TestForeignObjects(t *testing.T) {
 		// Calls that name foreign objects in other places than the path. The
 		// test fails for a route that is in none of the three lists.
 		named := map[string][]attempt{
-			"list-groups":             {{query: "?under=" + a.Group}},
-			"create-group":            {{body: map[string]any{"name": "x", "parent_id": a.Group}}},
-			"list-users":              {{query: "?group_id=" + a.Group}},
-			"create-user":             {{body: map[string]any{"name": "x", "group_id": a.Group}}},
-			"export-users":            {{query: "?group_id=" + a.Group}},
-			"list-devices":            {{query: "?group_id=" + a.Group}},
-			"create-device":           {{body: map[string]any{"platform": "ios", "platform_id": "x", "group_id": a.Group}}, {body: map[string]any{"platform": "ios", "platform_id": "x", "group_id": b.Group, "user_id": a.User}}},
-			"export-devices":          {{query: "?group_id=" + a.Group}},
-			"list-authorities":        {{query: "?group_id=" + a.Group}},
-			"create-authority":        {{body: map[string]any{"kind": "embedded", "name": "x", "group_id": a.Group}}},
-			"test-authority-settings": {{body: map[string]any{"kind": "embedded", "group_id": a.Group}}, {body: map[string]any{"kind": "embedded", "id": a.Authority}}},
-			"list-templates":          {{query: "?group_id=" + a.Group}},
+			"list-groups":               {{query: "?under=" + a.Group}},
+			"create-group":              {{body: map[string]any{"name": "x", "parent_id": a.Group}}},
+			"list-users":                {{query: "?group_id=" + a.Group}},
+			"create-user":               {{body: map[string]any{"name": "x", "group_id": a.Group}}},
+			"export-users":              {{query: "?group_id=" + a.Group}},
+			"list-devices":              {{query: "?group_id=" + a.Group}},
+			"create-device":             {{body: map[string]any{"platform": "ios", "platform_id": "x", "group_id": a.Group}}, {body: map[string]any{"platform": "ios", "platform_id": "x", "group_id": b.Group, "user_id": a.User}}},
+			"export-devices":            {{query: "?group_id=" + a.Group}},
+			"list-authorities":          {{query: "?group_id=" + a.Group}},
+			"create-authority":          {{body: map[string]any{"kind": "embedded", "name": "x", "group_id": a.Group}}},
+			"test-authority-settings":   {{body: map[string]any{"kind": "embedded", "group_id": a.Group}}, {body: map[string]any{"kind": "embedded", "id": a.Authority}}},
+			"list-directories":          {{query: "?group_id=" + a.Group}},
+			"create-directory":          {{body: map[string]any{"name": "x", "group_id": a.Group}}},
+			"test-directory-settings":   {{body: map[string]any{"group_id": a.Group}}, {body: map[string]any{"id": a.Directory}}},
+			"list-key-services":         {{query: "?group_id=" + a.Group}},
+			"create-key-service":        {{body: map[string]any{"name": "x", "group_id": a.Group}}},
+			"test-key-service-settings": {{body: map[string]any{"group_id": a.Group}}, {body: map[string]any{"id": a.KeyService}}},
+			"list-templates":            {{query: "?group_id=" + a.Group}},
 			"create-template": {{body: map[string]any{"name": "x", "group_id": a.Group, "authority_id": b.Authority, "spec": spec}},
 				{body: map[string]any{"name": "x", "group_id": b.Group, "authority_id": a.Authority, "spec": spec}}},
 			"preview-unsaved-template": {{body: map[string]any{"device_id": a.Device, "template": map[string]any{"name": "x", "group_id": b.Group, "authority_id": b.Authority, "spec": spec}}},
@@ -82,7 +90,7 @@ func TestForeignObjects(t *testing.T) {
 			"create-admin":     {{body: map[string]any{"name": "x", "grants": viewer}}},
 			"create-token":     {{body: map[string]any{"name": "x", "grants": viewer}}},
 		}
-		without := map[string]bool{"list-authority-kinds": true, "list-lookup-values": true, "show-endpoint-form": true, "show-me": true, "show-status": true, "examine": true,
+		without := map[string]bool{"list-authority-kinds": true, "list-lookup-values": true, "show-endpoint-form": true, "show-directory-form": true, "show-key-service-form": true, "show-me": true, "show-status": true, "examine": true,
 			"verify-audit": true, "list-admins": true, "list-tokens": true, "list-revocations": true, "import-users": true, "import-devices": true,
 			"show-master-key": true, "rotate-master-key": true, "drop-master-key": true}
 
@@ -110,7 +118,7 @@ func TestForeignObjects(t *testing.T) {
 		// Moving one's own things into a foreign group, or onto foreign things.
 		for path, body := range map[string]map[string]any{
 			"/users/" + b.User: {"group_id": a.Group}, "/devices/" + b.Device: {"user_id": a.User},
-			"/authorities/" + b.Authority: {"group_id": a.Group}, "/templates/" + b.Template: {"authority_id": a.Authority}, "/endpoints/" + b.Endpoint: {"template_id": a.Template},
+			"/authorities/" + b.Authority: {"group_id": a.Group}, "/directories/" + b.Directory: {"group_id": a.Group}, "/key-services/" + b.KeyService: {"group_id": a.Group}, "/templates/" + b.Template: {"authority_id": a.Authority}, "/endpoints/" + b.Endpoint: {"template_id": a.Template},
 			"/admins/" + b.Admin: {"grants": viewer},
 		} {
 			w.refused(token, http.StatusNotFound, patch, prefix+path, body)
@@ -167,7 +175,7 @@ func leaks(text, name string) bool { return strings.Contains(text, name) }
 func (w *world) dump(s set) string {
 	w.t.Helper()
 	var out strings.Builder
-	for _, path := range []string{"/groups/" + s.Group, "/users/" + s.User, "/devices/" + s.Device, "/authorities/" + s.Authority, "/templates/" + s.Template, "/endpoints/" + s.Endpoint,
+	for _, path := range []string{"/groups/" + s.Group, "/users/" + s.User, "/devices/" + s.Device, "/authorities/" + s.Authority, "/directories/" + s.Directory, "/key-services/" + s.KeyService, "/templates/" + s.Template, "/endpoints/" + s.Endpoint,
 		"/requests/" + s.Waiting, "/certificates/" + s.Certificate, "/admins/" + s.Admin, "/tokens/" + s.Token, "/challenges?device_id=" + s.Device} {
 		var v json.RawMessage
 		w.do(http.StatusOK, get, path, nil, &v)

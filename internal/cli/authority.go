@@ -42,55 +42,38 @@ func (p *Program) authorities() *cobra.Command {
 	update := p.verb("update AUTHORITY", "Change an authority", "  chancery authority update \"Issuing CA\" --disabled\n  chancery authority update embedded \"Issuing CA\" --crl-validity 3d", cobra.ExactArgs(1),
 		nil)
 	update.RunE = p.verb("", "", "", nil, func(s *session, args []string) error { return s.changeAuthority(update, args[0], nil) }).RunE
-	authorityFlags(update)
+	authorityFlags(update, nil)
 	for _, k := range all.Kinds() {
 		add.AddCommand(p.addAuthority(k))
 		update.AddCommand(p.updateAuthority(k))
 	}
-	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.renewAuthority(), p.authorityChain(), p.authorityChallenges(), p.acceptCertificates(), p.forecast(),
+	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.renewAuthority(), p.authorityChain(), p.authorityChallenges(), p.acceptCertificates(), p.forecast(), p.authorityGuard(), p.signOff(), p.reopenDanger(),
 		p.delete("delete AUTHORITY", "Delete an authority nothing refers to", "authority", (*session).authorityID, func(s *session, id string) error { return s.c.DeleteAuthority(s.ctx, id) }))
 }
 
-// authorityFlags are those that every kind has. The kind's own come first, so
-// that one of them may take a name.
-func authorityFlags(c *cobra.Command) {
+// authorityFlags are those that every kind has, and the kind's own.
+func authorityFlags(c *cobra.Command, settings setting.Describer) {
+	definedFlags(c, settings, "organization group it belongs to", "ask it for nothing")
 	f := c.Flags()
-	f.String("name", "", "what people call it")
-	f.String("group", "", "organization group it belongs to")
-	f.String("description", "", "what it is for")
 	f.Float64("rate-per-second", 0, "requests a second at most; 0 for no limit")
 	f.Int("max-in-flight", 0, "requests at the same time at most; 0 for the usual")
-	f.Bool("disabled", false, "ask it for nothing")
 }
 
 // authorityInput reads the flags of authorityFlags and the kind's own.
 func (s *session) authorityInput(c *cobra.Command, settings setting.Describer) (in resource.AuthorityInput, err error) {
-	f := c.Flags()
-	text := func(name string) *string {
-		v, _ := f.GetString(name) // every flag is there
-		return given(f, name, v)
+	d, err := s.defined(c, settings)
+	if err != nil {
+		return in, err
 	}
-	in = resource.AuthorityInput{Name: text("name"), Description: text("description")}
+	f := c.Flags()
+	in = resource.AuthorityInput{GroupID: d.GroupID, Name: d.Name, Description: d.Description, Settings: d.Settings, Disabled: d.Disabled}
 	if v, err := f.GetFloat64("rate-per-second"); err == nil {
 		in.RatePerSecond = given(f, "rate-per-second", v)
 	}
 	if v, err := f.GetInt("max-in-flight"); err == nil {
 		in.MaxInFlight = given(f, "max-in-flight", v)
 	}
-	if v, err := f.GetBool("disabled"); err == nil {
-		in.Disabled = given(f, "disabled", v)
-	}
-	if group := text("group"); group != nil {
-		id, err := s.groupID(*group)
-		if err != nil {
-			return in, err
-		}
-		in.GroupID = &id
-	}
-	if settings != nil {
-		in.Settings, err = setting.FlagsJSON(settings, f, s.Stdin)
-	}
-	return in, err
+	return in, nil
 }
 
 func (p *Program) addAuthority(k ca.Kind) *cobra.Command {
@@ -106,11 +89,7 @@ func (p *Program) addAuthority(k ca.Kind) *cobra.Command {
 			if in.GroupID != nil {
 				t.GroupID = *in.GroupID
 			}
-			r, err := s.c.TestAuthoritySettings(s.ctx, t)
-			if err != nil {
-				return err
-			}
-			return s.steps(r)
+			return s.tested(s.c.TestAuthoritySettings(s.ctx, t))
 		}
 		in.Kind = &k.ID
 		a, err := s.c.CreateAuthority(s.ctx, in)
@@ -120,8 +99,7 @@ func (p *Program) addAuthority(k ca.Kind) *cobra.Command {
 		return s.say(a, "Defined authority %s (%s).", a.Name, a.ID)
 	})
 	c.Long = k.Title + ". " + k.Help
-	setting.Flags(k.New(), c.Flags())
-	authorityFlags(c)
+	authorityFlags(c, k.New())
 	c.Flags().BoolVar(&test, "test-only", false, "test the settings and store nothing")
 	return c
 }
@@ -131,8 +109,7 @@ func (p *Program) updateAuthority(k ca.Kind) *cobra.Command {
 	c = p.verb(k.ID+" AUTHORITY", "Change one of kind "+k.Title, "", cobra.ExactArgs(1), func(s *session, args []string) error {
 		return s.changeAuthority(c, args[0], k.New())
 	})
-	setting.Flags(k.New(), c.Flags())
-	authorityFlags(c)
+	authorityFlags(c, k.New())
 	return c
 }
 
@@ -165,7 +142,7 @@ func (p *Program) showAuthority() *cobra.Command {
 		lines := []fact{{"name", a.Name}, {"id", a.ID}, {"kind", a.Kind}, {"group", s.groupName(a.GroupID)}, {"description", a.Description}, {"disabled", yes(a.Disabled)},
 			{"rate limit", amount(a.RatePerSecond, "per second")}, {"in flight", amount(float64(a.MaxInFlight), "at most")}, {"can", strings.Join(a.Abilities, ", ")},
 			{"created", when(a.CreatedAt)}, {"changed", when(a.UpdatedAt)}}
-		settings, err := s.settingFacts(a.Kind, a.Settings)
+		settings, err := kindFacts(a.Kind, a.Settings)
 		if err != nil {
 			return err
 		}
@@ -180,23 +157,13 @@ func amount(n float64, unit string) string {
 	return fmt.Sprintf("%g %s", n, unit)
 }
 
-// settingFacts shows settings under their labels, in the order of the form.
-func (s *session) settingFacts(kind string, raw []byte) ([]fact, error) {
+// kindFacts shows the settings of a kind; none of one that this program does not
+// know.
+func kindFacts(kind string, raw []byte) ([]fact, error) {
 	for _, k := range all.Kinds() {
-		if k.ID != kind {
-			continue
+		if k.ID == kind {
+			return settingFacts(k.New(), k.New(), raw)
 		}
-		before, after := k.New(), k.New()
-		if err := setting.Load(after, raw); err != nil {
-			return nil, err
-		}
-		var out []fact
-		for _, c := range setting.Diff(before, after) {
-			if !c.Secret {
-				out = append(out, fact{strings.ToLower(c.Label), brief(c.After)})
-			}
-		}
-		return out, nil
 	}
 	return nil, nil
 }
@@ -209,17 +176,8 @@ func brief(s string) string {
 }
 
 func (p *Program) testAuthority() *cobra.Command {
-	return p.verb("test AUTHORITY", "Test the connection to an authority", "  chancery authority test \"Issuing CA\"", cobra.ExactArgs(1), func(s *session, args []string) error {
-		id, err := s.authorityID(args[0])
-		if err != nil {
-			return err
-		}
-		r, err := s.c.TestAuthority(s.ctx, id)
-		if err != nil {
-			return err
-		}
-		return s.steps(r)
-	})
+	return p.testing("test AUTHORITY", "Test the connection to an authority", "  chancery authority test \"Issuing CA\"", (*session).authorityID,
+		func(s *session, id string) (resource.TestReport, error) { return s.c.TestAuthority(s.ctx, id) })
 }
 
 // steps prints how a test went; a failed step is a finding.

@@ -101,6 +101,12 @@ func (s *session) certificateFacts(c resource.Certificate) []fact {
 		lines = append(lines, fact{"issuer", c.Facts.Issuer}, fact{"key usage", strings.Join(c.Facts.KeyUsage, ", ")}, fact{"extended key usage", strings.Join(c.Facts.EKUs, ", ")},
 			fact{"signature", c.Facts.SignatureAlgorithm})
 	}
+	if p := c.Publication; p != nil {
+		lines = append(lines, fact{"directory entry", directoryEntry(p)})
+	}
+	if d := c.KeyDelivery; d != nil {
+		lines = append(lines, fact{"key delivery", keyPlace(d)})
+	}
 	waits := ""
 	if c.KeyWaiting {
 		waits = "waits to be taken: chancery certificate key " + c.ID

@@ -17,7 +17,7 @@ const (
 	codeConflict = 6
 	codeNoAnswer = 7
 	codeRefused  = 8
-	codeFindings = 9 // doctor, authority test, template test, audit verify
+	codeFindings = 9 // doctor, authority test, authority guard, template test, audit verify
 )
 
 const exitHelp = `Exit codes:

@@ -325,6 +325,7 @@ func (w *world) pictured() map[string]string {
 		"template-edit": "/templates/" + w.ids["template-device"] + "/edit", "devices": "/devices", "device": "/devices/" + w.ids["devices"], "device-edit": "/devices/" + w.ids["devices"] + "/edit", "import": "/devices/import",
 		"users": "/users", "user": "/users/" + w.ids["users"], "groups": "/groups", "group": "/groups/" + w.ids["site"], "endpoints": "/endpoints", "endpoint": "/endpoints/" + w.ids["endpoints"],
 		"endpoint-edit": "/endpoints/" + w.ids["endpoints"] + "/edit", "authorities": "/authorities", "authority": "/authorities/" + w.ids["authorities"], "authority-kinds": "/authorities/new", "authority-new": "/authorities/new?kind=embedded",
+		"guard": "/authorities/" + w.ids["guard"] + "/guard", "danger-sign-off": "/dangers/" + w.ids["dangers"] + "/sign-off",
 		"obligations": "/obligations", "audit": "/audit", "admins": "/administrators", "admin": "/administrators/" + w.ids["administrators"], "admin-edit": "/administrators/" + w.ids["administrators"] + "/edit",
 		"master-key": "/master-key", "master-key-rotate": "/master-key/rotate", "revocations": "/revocations", "revocation": "/revocations/" + w.ids["revocations"], "tokens": "/tokens", "status": "/status", "profile": "/profile", "search": "/search?q=ada", "challenge-new": "/devices/" + w.ids["devices"] + "/challenge",
 	}

@@ -14,6 +14,7 @@ type confirmView struct {
 	Effect []string // what will happen, a sentence each
 	Form   form
 	CLI    []string
+	Hidden map[string]string // what the button says besides, such as what was seen
 }
 
 var confirmPage = view[confirmView]("confirm")
@@ -28,6 +29,7 @@ func (v *visit) confirm(c confirmView, fields setting.Describer, posted url.Valu
 	if f.Submit == "" {
 		f.Submit = c.Title
 	}
+	f.Hidden = c.Hidden
 	c.Form = f
 	return confirmPage.show(v, statusOf(err), c)
 }

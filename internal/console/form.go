@@ -26,13 +26,15 @@ func (v *visit) plainForm(d setting.Describer, posted url.Values, err error) for
 type option struct {
 	Value, Label, Help string
 	Selected           bool
+	Notes              []string // what choosing it asks for
+	Obstacles          []string // why it cannot be chosen; empty: it can
 }
 
 // input is one labelled field of a form, ready to be drawn by the partial
 // "input".
 type input struct {
 	ID, Name, Label, Help string
-	Kind                  string // text, multiline, secret, secret_text, bool, int, duration, choice, checks, file, suggest
+	Kind                  string // text, multiline, secret, secret_text, bool, int, duration, choice, pick, checks, file, suggest
 	Value, Placeholder    string
 	Options               []option // choices, or suggestions of a text
 	Required, Checked     bool
@@ -64,6 +66,7 @@ type form struct {
 	Danger  bool
 	Upload  bool // holds a file
 	Plain   bool // answers with a file: no waiting state
+	Hidden  map[string]string
 }
 
 func inputID(name string) string {

@@ -21,6 +21,7 @@ var shapes = map[string]string{
 	"pass":        `<path d="M3 7h18v3.500a1.500 1.500 0 000 3V17H3v-3.500a1.500 1.500 0 000-3z"/><path d="M14 7.500v2M14 11v2M14 14.500v2"/>`,
 	"device":      `<rect x="3" y="4" width="18" height="12" rx="1.500"/><path d="M8.500 20.500h7M12 16v4.500"/>`,
 	"group":       `<rect x="9" y="3" width="6" height="5" rx="1"/><rect x="3" y="16" width="6" height="5" rx="1"/><rect x="15" y="16" width="6" height="5" rx="1"/><path d="M12 8v4M6 16v-4h12v4"/>`,
+	"directory":   `<rect x="4" y="3.500" width="16" height="17" rx="1.500"/><circle cx="12" cy="10" r="2.500"/><path d="M7.500 16.500c.7-2.300 2.500-3.300 4.500-3.300s3.800 1 4.500 3.300M2.500 8h3M2.500 12h3M2.500 16h3"/>`,
 	"template":    `<path d="M5 3h10l4 4v14H5z"/><path d="M15 3v4h4M8.500 11h7M8.500 14.500h7M8.500 18h4"/>`,
 	"endpoint":    `<circle cx="12" cy="12" r="2"/><path d="M7.500 7.500a6.500 6.500 0 000 9M16.500 7.500a6.500 6.500 0 010 9M4.700 4.700a10.400 10.400 0 000 14.600M19.300 4.700a10.400 10.400 0 010 14.600"/>`,
 	"authority":   `<path d="M3 9.500L12 4l9 5.500zM5 20.500h14M6.500 10v8M12 10v8M17.500 10v8"/>`,

@@ -57,6 +57,16 @@ func (v *visit) templateLink(id ra.TemplateID) link {
 	}), "/templates/", string(id))
 }
 
+func (v *visit) directoryLink(id ra.DirectoryID) link {
+	return linked(v.named(string(id), func() (string, error) {
+		d, _, err := v.Directories.Get(v.ctx(), v.actor, id)
+		if err != nil {
+			return "", err
+		}
+		return d.Name, nil
+	}), "/directories/", string(id))
+}
+
 func (v *visit) deviceLink(id ra.DeviceID) link {
 	return linked(v.named(string(id), func() (string, error) {
 		d, err := v.Inventory.Device(v.ctx(), v.actor, id)

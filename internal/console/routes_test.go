@@ -19,6 +19,9 @@ func (w *world) addressOf(r route) (method, path string) {
 	if strings.HasPrefix(path, "/profile/passkeys") {
 		return method, strings.Replace(path, "{id}", "pky_00000000000000000000000000", 1)
 	}
+	if strings.HasSuffix(path, "/guard") {
+		noun = "guard"
+	}
 	return method, strings.NewReplacer("{id}", w.ids[noun], "{challenge}", w.ids["challenges"]).Replace(path)
 }
 
@@ -26,6 +29,7 @@ func (w *world) addressOf(r route) (method, path string) {
 // status for the owner.
 var elsewhere = map[string]int{
 	"GET /sign-in":                      http.StatusSeeOther,
+	"GET /dangers/{id}/show":            http.StatusSeeOther,
 	"GET /profile/passkeys/{id}/remove": http.StatusNotFound,
 }
 

@@ -42,6 +42,7 @@ type authorityView struct {
 	Trouble     *trouble
 	SCEP        *scepServerView // nil: it has no server of its own
 	Forecast    *forecastView   // nil: there is none
+	Guard       *guardState     // nil: it has none
 	Events      []*ra.AuditEntry
 	MayEdit     bool
 	MayAudit    bool
@@ -71,6 +72,7 @@ func (v *visit) showAuthority(change func(*authorityView), wrong error) error {
 	data := authorityView{Authority: a, KindTitle: a.Kind, Group: v.groupLink(a.GroupID), MayEdit: v.may(access.EditAuthorities, a.GroupID), MayAudit: v.mayAnywhere(access.SeeAudit), Trouble: v.trouble(wrong),
 		CLI: []string{"chancery authority show " + string(a.ID), "chancery authority test " + string(a.ID)}}
 	data.Health = v.health(a)
+	data.Guard = v.guardOf(a)
 	if data.Forecast, err = v.forecast(a); err != nil {
 		return err
 	}
@@ -289,7 +291,11 @@ func (v *visit) editAuthorityForm(f *authorityForm, kind ca.Kind, a *ra.Authorit
 	}
 	p := v.sort(wrong, known)
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}})
-	sets = append(sets, draw(settings, drawing{prefix: "settings.", values: posted, bad: p.byField, set: set})...)
+	choose, err := v.chooseDirectory(settings)
+	if err != nil {
+		return err
+	}
+	sets = append(sets, draw(settings, drawing{prefix: "settings.", values: posted, bad: p.byField, set: set, change: choose})...)
 	data := editView{Title: "Add an authority: " + kind.Title, Crumb: link{"Authorities", "/authorities"}, Form: form{Action: v.r.URL.RequestURI(), Sets: sets, Problem: p.summary, Submit: "Add the authority", Cancel: "/authorities"},
 		CLI: []string{"chancery authority add " + kind.ID + " --name NAME --group GROUP"}}
 	if a != nil {

@@ -39,6 +39,10 @@ type certificateView struct {
 	Pass        link // that it came through
 	MayPass     bool // a new pass can renew it
 	RenewedBy   link
+	Publication *ra.Publication // nil: it does not belong into a directory
+	Delivery    *ra.KeyDelivery // nil: its key goes nowhere
+	Receiver    link            // where it goes
+	Entry       link            // that directory
 	MayRenew    bool
 	MayRevoke   bool
 	MayHold     bool
@@ -110,6 +114,22 @@ func (v *visit) certificate() error {
 		}
 	}
 	a.Renews, a.RenewedBy = linked(string(c.Renews), "/certificates/", string(c.Renews)), linked(string(c.RenewedBy), "/certificates/", string(c.RenewedBy))
+	p, err := v.Directories.Publication(v.ctx(), v.actor, c.ID)
+	switch {
+	case err == nil:
+		a.Publication, a.Entry = p, v.directoryLink(p.Directory)
+	case ra.KindOf(err) != ra.NotFound:
+		return err
+	}
+	d, err := v.Keys.Delivery(v.ctx(), v.actor, c.ID)
+	switch {
+	case err == nil && d.Service != "":
+		a.Delivery, a.Receiver = d, v.keyServiceLink(d.Service)
+	case err == nil:
+		a.Delivery, a.Receiver = d, v.directoryLink(d.Directory)
+	case ra.KindOf(err) != ra.NotFound:
+		return err
+	}
 	return certificatePage.show(v, http.StatusOK, a)
 }
 

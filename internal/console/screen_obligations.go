@@ -27,11 +27,20 @@ var obligationsPage = view[obligationsView]("obligations")
 func (v *visit) obligationLines(list []ra.ObligationRow) []obligationLine {
 	out := make([]obligationLine, len(list))
 	for i, o := range list {
-		at := "/" + o.Kind + "s/"
-		if o.Kind == "pass" {
+		at, under := "/"+o.Kind+"s/", ""
+		switch o.Kind {
+		case "pass":
 			at = "/passes/"
+		case "directory":
+			at = "/directories/"
+		case "publication", "key_delivery": // which go by their certificates
+			at = "/certificates/"
+		case "danger":
+			under = "/show"
+		case "posture":
+			at, under = "/authorities/", "/guard"
 		}
-		out[i] = obligationLine{o, at + o.ID, v.authorityLink(o.Authority), v.deviceLink(o.Device), o.Late(v.Now())}
+		out[i] = obligationLine{o, at + o.ID + under, v.authorityLink(o.Authority), v.deviceLink(o.Device), o.Late(v.Now())}
 	}
 	return out
 }
@@ -48,7 +57,7 @@ func (v *visit) obligations() error {
 		return err
 	}
 	var actions []option
-	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke, ra.ActionDeliver} {
+	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke, ra.ActionDeliver, ra.ActionSync, ra.ActionPublish, ra.ActionWithdraw, ra.ActionHandOver, ra.ActionTakeBack, ra.ActionEvaluate, ra.ActionMend} {
 		actions = append(actions, option{Value: string(a), Label: actionWords(a)})
 	}
 	data := obligationsView{Filter: v.filter("", choice{"late", "Lateness", []option{{Value: "1", Label: "Late only"}}}, choice{"action", "Next", actions}, choice{"authority", "Authority", authorities}),

@@ -113,11 +113,12 @@ func (v *visit) saveTemplate(stored *ra.Template) error {
 		options = kind.NewOptions()
 	}
 	if stored != nil {
-		e.spec.Publish = stored.Spec.Publish // the editor does not ask for it: nothing takes what would be published
+		e.spec.Publish = stored.Spec.Publish // the editor asks for a part of it
 	}
 	var p ra.Problems
 	p.Merge("", wrong)
 	p.Merge("", v.readSpec(posted, &e.spec, options))
+	tidyPublish(&e.spec)
 	wrong = p.Err()
 	switch posted.Get("do") {
 	case "authority":
@@ -214,7 +215,7 @@ func (v *visit) showTemplateEdit(e *editing, wrong error) error {
 			known["spec.options."+name] = true
 		}
 	}
-	p := v.sort(wrong, known)
+	p := v.sort(atPublishInputs(wrong), known)
 	data := templateEditView{Title: "New template", Crumb: link{"Templates", "/templates"}, Action: v.r.URL.Path, Cancel: "/templates", Submit: "Define the template", Problem: p.summary,
 		SANs: sanRows(e.spec.SANs, e.moreSANs, p.byField), Tests: testRows(e.spec.Tests, e.moreTest, p.byField), Lookups: lookupGroups(), Kind: kind.Title,
 		Preview: e.preview, Trouble: e.trouble, Previews: e.previews, CLI: []string{"chancery template create -f template.yaml"}}
@@ -258,8 +259,12 @@ func (v *visit) fillTemplateEdit(data *templateEditView, e *editing, p problems,
 	if data.Devices, err = v.deviceOptions(); err != nil {
 		return err
 	}
+	services, err := v.keyServiceOptions()
+	if err != nil {
+		return err
+	}
 	data.Base = draw(&e.base, drawing{values: e.posted, bad: p.byField, options: map[string][]option{"group_id": groups, "authority_id": authorities}})
-	for _, s := range draw(&specForm{&e.spec}, drawing{prefix: "spec.", values: e.posted, bad: p.byField, change: func(in *input) { in.Mono = in.Mono || in.Name == "spec.subject" }}) {
+	for _, s := range draw(&specForm{&e.spec}, drawing{prefix: "spec.", values: e.posted, bad: p.byField, options: map[string][]option{"publish_key_service": services}, change: func(in *input) { in.Mono = in.Mono || in.Name == "spec.subject" }}) {
 		switch s.Title {
 		case "Names":
 			data.Names = append(data.Names, s)
@@ -273,6 +278,11 @@ func (v *visit) fillTemplateEdit(data *templateEditView, e *editing, p problems,
 			s.Inputs = append(s.Inputs, revokeInput(e.spec.RevokeOn, p.byField))
 			data.Rest = append(data.Rest, s)
 		case "At the authority":
+			for i := range s.Inputs {
+				if s.Inputs[i].Name == "spec.issuing_template" {
+					v.pickIssuing(&s.Inputs[i], v.issuingTemplates(ra.AuthorityID(e.base.Authority)))
+				}
+			}
 			s.Advanced = append(s.Advanced, input{ID: inputID("spec.fields"), Name: "spec.fields", Label: "Fields its profile asks for", Kind: "multiline", Rows: 3, Mono: true,
 				Value: fieldsText(e), Help: "One name=value per line; values may hold lookup values.", Problem: p.byField["spec.fields"]})
 			data.Rest = append(data.Rest, s)
@@ -300,6 +310,11 @@ func fieldsText(e *editing) string {
 // catalogTime bounds how long a form waits for the choices of an authority.
 const catalogTime = 5 * time.Second
 
+// shortly is for questions to authorities while somebody waits for a form.
+func (v *visit) shortly() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(v.ctx(), catalogTime)
+}
+
 // drawOptions draws what the kind of the authority wants to know in a template,
 // with the choices the authority offers where it can be asked.
 func (v *visit) drawOptions(data *templateEditView, e *editing, p problems, options setting.Describer) error {
@@ -313,14 +328,14 @@ func (v *visit) drawOptions(data *templateEditView, e *editing, p problems, opti
 			v.Log.Warn("template options cannot all be read", "error", err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(v.ctx(), catalogTime)
+	ctx, cancel := v.shortly()
 	defer cancel()
 	choices := map[string][]option{}
 	for _, f := range setting.Fields(options) {
 		if f.Lookup == "" {
 			continue
 		}
-		list, err := v.Authorities.Catalog(ctx, v.actor, ra.AuthorityID(e.base.Authority), f.Lookup, nil)
+		list, err := v.Postures.Catalog(ctx, v.actor, ra.AuthorityID(e.base.Authority), f.Lookup, nil)
 		if err != nil {
 			v.Log.Info("an authority's catalog did not answer", "lookup", f.Lookup, "error", err)
 			continue

@@ -112,6 +112,7 @@ func (v *visit) template() error {
 		data.Names = append(data.Names, text)
 	}
 	data.Facts, data.Life = templateFacts(&t.Spec)
+	data.Life = append(data.Life, v.keyGoes(&t.Spec.Publish)...)
 	if data.Holder != "" {
 		p, err := v.previewFor(enroll.TemplateInput{}, t.ID, data.Holder)
 		if err != nil {
@@ -203,9 +204,6 @@ func templateFacts(s *ra.TemplateSpec) (facts, life []previewLine) {
 	}
 	if s.Publish.Certificate {
 		say("Published", "to the user's directory entry")
-	}
-	if s.Publish.Key != "" {
-		say("Key published", "%s", s.Publish.Key)
 	}
 	return facts, life
 }

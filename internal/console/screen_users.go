@@ -31,6 +31,7 @@ type userView struct {
 	User         *ra.User
 	State        string
 	Group        link
+	Directory    link
 	Devices      []*ra.Device
 	Certificates []certificateLine
 	Attributes   []previewLine
@@ -110,7 +111,7 @@ func (v *visit) user() error {
 	if err != nil {
 		return err
 	}
-	return userPage.show(v, http.StatusOK, userView{User: u, State: userState(u), Group: v.groupLink(u.GroupID), Devices: devices, Certificates: v.certificateLines(certificates),
+	return userPage.show(v, http.StatusOK, userView{User: u, State: userState(u), Group: v.groupLink(u.GroupID), Directory: v.directoryLink(u.Directory), Devices: devices, Certificates: v.certificateLines(certificates),
 		Attributes: attributeLines(u.Attributes), Events: events, MayEdit: v.may(access.EditDevices, u.GroupID), CLI: []string{"chancery user show " + string(u.ID)}})
 }
 

@@ -61,6 +61,9 @@ func (f *specForm) Describe(s *setting.Form) {
 		setting.Option{Value: "match", Label: "Refuse it"}, setting.Option{Value: "overwrite", Label: "Leave out what is beyond the template"})
 	s.Int(&f.Approvals, "approvals", "People who must approve").Between(0, 5).Help("0: nobody has to.")
 	s.Int((*int)(&f.ApprovalExpiry), "approval_expiry_hours", "Hours they have").Between(0, 8760).Help("0: 72 hours.")
+	s.Bool(&f.Publish.Certificate, "publish_certificate", "Publish in the directory").
+		Help("Each certificate is brought into userCertificate of its user's entry, and taken out when it is replaced, revoked or has ended. For users who come from a directory.")
+	f.describePublish(s)
 	s.Section("At the authority", "")
 	s.Text(&f.IssuingTemplate, "issuing_template", "The authority's own template or profile").MaxLength(200).Help("For authorities that have some; the embedded CA has none.")
 }

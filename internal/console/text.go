@@ -157,6 +157,7 @@ var tones = map[string]string{
 	"refused": "warn", "on": "good", "disabled": "off", "late": "bad", "soon": "warn", "passed": "good", "used": "off", "open": "good", "unknown": "calm",
 	"in use": "good", "servers learn it": "busy", "under way": "busy", "to come": "off", "waits for you": "warn", "done": "good", "some failed": "warn", "current": "good", "ended": "bad", "changes wait": "busy", "not made yet": "off", "on demand": "off",
 	"inferred": "calm", "waiting": "busy", "not_reached": "off",
+	ra.SeverityDanger: "bad", ra.SeverityAdvice: "calm", "signed off": "off", ra.FindingUnreadable: "warn", ra.FindingUnseen: "calm",
 	"modern": "good", "compat": "warn", "legacy": "bad",
 }
 
@@ -183,6 +184,9 @@ func actionWords(a ra.Action) string {
 	return map[ra.Action]string{
 		ra.ActionNone: "Nothing", ra.ActionApprove: "People decide", ra.ActionIssue: "Ask the authority", ra.ActionFetch: "Fetch from the authority",
 		ra.ActionRenew: "Renew", ra.ActionAwait: "Device renews", ra.ActionExpire: "Expires", ra.ActionRetire: "Retire", ra.ActionRevoke: "Tell the authority",
-		ra.ActionDeliver: "Bring the parameters to the device",
+		ra.ActionDeliver: "Bring the parameters to the device", ra.ActionSync: "Take users over",
+		ra.ActionPublish: "Publish in the directory", ra.ActionWithdraw: "Take out of the directory",
+		ra.ActionHandOver: "Bring the key where it goes", ra.ActionTakeBack: "Take the key out of the directory",
+		ra.ActionEvaluate: "The guard looks", ra.ActionMend: "Mend it, or sign it off",
 	}[a]
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,13 +24,16 @@ import (
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
 	"chancery/internal/ca/scripted"
+	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/keydelivery"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/pass"
+	"chancery/internal/posture"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/signin"
@@ -126,7 +130,8 @@ func newWorldOn(t testing.TB, database string) *world {
 	enrolment.Handle()
 	life.Handle()
 	keys.Handle()
-	w.c = &Console{Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
+	directories := &directory.Service{DB: db, Box: box, Queue: queue, Now: w.clock, Log: log, Dial: nowhere}
+	w.c = &Console{Keys: &keydelivery.Service{DB: db, Box: box, Queue: queue, Directories: directories, Now: w.clock, Log: log, Dial: nowhere}, Directories: directories, Postures: &posture.Service{DB: db, Authorities: authorities, Directories: directories, Queue: queue, Now: w.clock, Log: log, Dial: nowhere}, Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, Keyring: keys, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: w.clock, Log: log, MasterKey: key, Data: filepath.Dir(key)}}
 	w.site = w.c.site()
@@ -139,6 +144,11 @@ func newWorldOn(t testing.TB, database string) *world {
 }
 
 var system = ra.System("test")
+
+// nowhere dials nobody.
+func nowhere(context.Context, string, string) (net.Conn, error) {
+	return nil, errors.New("nobody is there")
+}
 
 func p[T any](v T) *T { return &v }
 
@@ -188,9 +198,17 @@ func (w *world) fill() {
 		"tokens": string(token.ID), "administrators": string(w.owner.ID)} {
 		w.ids[noun] = id
 	}
+	dir, err := w.c.Directories.Create(ctx, system, directory.Input{GroupID: &org.ID, Name: p("corp.example.com"), Settings: []byte(`{"servers": ["dc1.corp.example.com"], "user": "svc@corp.example.com", "password": "of the directory"}`)})
+	must(t, err)
+	w.ids["key-services"] = string(w.keyService(org.ID).ID)
+	run, err := w.c.Directories.Sync(ctx, system, dir.ID, directory.Order{})
+	must(t, err)
+	must(t, w.c.Directories.WorkSync(ctx, directory.SyncJob{Directory: dir.ID})) // which leads nowhere
+	w.ids["directories"], w.ids["syncs"] = string(dir.ID), string(run.ID)
 	bulk, err := w.c.Lifecycle.RevokeAll(ctx, system, store.CertificateFilter{Device: ra.DeviceID(w.ids["devices"])}, ra.SupersededReason, "") // nobody works on it here
 	must(t, err)
 	w.ids["revocations"] = string(bulk.ID)
+	w.fillGuard(org.ID, dir.ID)
 }
 
 func (w *world) template(group ra.GroupID, a ra.AuthorityID, name string, spec ra.TemplateSpec) *ra.Template {

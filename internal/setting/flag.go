@@ -43,6 +43,9 @@ func (f Field) usage() string {
 	if f.When != nil {
 		note = strings.TrimSpace(note + " while " + f.When.Field + " is " + strings.Join(f.When.Values, " or "))
 	}
+	if f.isList() {
+		note = strings.TrimPrefix(note+", once for each", ", ")
+	}
 	if note != "" {
 		s += " (" + note + ")"
 	}

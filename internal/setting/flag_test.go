@@ -104,7 +104,7 @@ func TestFlagsTakeNoSecret(t *testing.T) {
 		`--mode string Sign in with (token, key, none) (default "token")`,
 		`--verify Verify the server (default true)`,
 		`--name string Name (required)`,
-		`--groups strings Groups (default staff, guests)`,
+		`--groups strings Groups (once for each) (default staff, guests)`,
 	} {
 		if !strings.Contains(help, want) {
 			t.Errorf("help lacks %q:\n%s", want, help)

@@ -80,11 +80,13 @@ type TestReport struct {
 
 // CatalogEntry is one choice the authority offers.
 type CatalogEntry struct {
-	ID       string         `json:"id"`
-	Title    string         `json:"title"`
-	Note     string         `json:"note,omitempty"`
-	KeyTypes []string       `json:"key_types,omitempty" doc:"Dictated by the profile; absent: free."`
-	Fields   []CatalogField `json:"fields,omitempty" doc:"What a request must bring besides the CSR."`
+	ID        string         `json:"id"`
+	Title     string         `json:"title"`
+	Note      string         `json:"note,omitempty"`
+	KeyTypes  []string       `json:"key_types,omitempty" doc:"Dictated by the profile; absent: free."`
+	Fields    []CatalogField `json:"fields,omitempty" doc:"What a request must bring besides the CSR."`
+	Requires  []string       `json:"requires,omitempty" doc:"What it asks of requests, in words."`
+	Obstacles []string       `json:"obstacles,omitempty" doc:"Why it cannot be chosen now; absent: it can."`
 }
 
 // CatalogField is one field a profile asks for.

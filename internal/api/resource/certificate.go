@@ -38,6 +38,9 @@ type Certificate struct {
 	History     []Event   `json:"history,omitempty" doc:"Its life line, oldest first; only when one certificate is shown."`
 	KeyWaiting  bool      `json:"key_waiting,omitempty" doc:"Its key waits here to be taken; only when one certificate is shown."`
 	PEM         string    `json:"pem,omitempty" doc:"Only when one certificate is shown."`
+
+	Publication *Publication `json:"publication,omitempty" doc:"How it stands with its user's directory entry; only when one certificate is shown that belongs there."`
+	KeyDelivery *KeyDelivery `json:"key_delivery,omitempty" doc:"How it stands with its key and where that goes; only when one certificate is shown whose key goes somewhere."`
 	Obligation
 	Times
 }

@@ -59,13 +59,16 @@ type User struct {
 	DN          string            `json:"dn,omitempty"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	Disabled    bool              `json:"disabled,omitempty"`
+	DirectoryID string            `json:"directory_id,omitempty" doc:"Where the user comes from; absent: entered here."`
+	Absence     string            `json:"absence,omitempty" enum:"disabled,gone" doc:"Why the directory has the user disabled here."`
 	Times
 }
 
 // OfUser gives a user in wire form.
 func OfUser(u *ra.User) User {
 	return User{ID: string(u.ID), GroupID: string(u.GroupID), Name: u.Name, Email: u.Email, UPN: u.UPN, SID: u.SID, FirstName: u.FirstName,
-		LastName: u.LastName, DisplayName: u.DisplayName, DN: u.DN, Attributes: maps.Clone(u.Attributes), Disabled: u.Disabled, Times: timesOf(u.Times)}
+		LastName: u.LastName, DisplayName: u.DisplayName, DN: u.DN, Attributes: maps.Clone(u.Attributes), Disabled: u.Disabled,
+		DirectoryID: string(u.Directory), Absence: string(u.Absence), Times: timesOf(u.Times)}
 }
 
 // UserInput is what somebody says about a user.

@@ -97,7 +97,7 @@ type RequestQuery struct {
 
 // Waiting is one thing that somebody waits for.
 type Waiting struct {
-	Kind        string `json:"kind" enum:"request,certificate,pass"`
+	Kind        string `json:"kind" enum:"request,certificate,pass,directory,publication,key_delivery" doc:"A publication and a key delivery go by the ID of their certificate."`
 	ID          string `json:"id"`
 	Title       string `json:"title"`
 	GroupID     string `json:"group_id"`
@@ -117,7 +117,7 @@ func OfWaiting(r ra.ObligationRow, now time.Time) Waiting {
 type ObligationQuery struct {
 	Group     string    `query:"group_id" doc:"This group and everything below it."`
 	Authority string    `query:"authority_id"`
-	Action    string    `query:"action" enum:"approve,issue,fetch,renew,await,expire,retire,revoke,deliver"`
+	Action    string    `query:"action" enum:"approve,issue,fetch,renew,await,expire,retire,revoke,deliver,sync,publish,withdraw,hand_over,take_back,evaluate,mend"`
 	Late      bool      `query:"late" doc:"Only what is past its deadline."`
 	DueBefore time.Time `query:"due_before"`
 	PageQuery
