@@ -13,6 +13,8 @@ import (
 
 	"chancery/internal/app"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/dirpolicy"
+	"chancery/internal/keypolicy"
 	"chancery/internal/observe"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
@@ -40,6 +42,8 @@ func TestSettingsPages(t *testing.T) {
 	pages := map[string]string{
 		"server.md":        setting.Markdown(&app.Config{}, "Server configuration"),
 		"scep-endpoint.md": setting.Markdown(&sceppolicy.Endpoint{}, "SCEP endpoint"),
+		"directory.md":     setting.Markdown(&dirpolicy.Settings{}, "Directory"),
+		"key-service.md":   setting.Markdown(&keypolicy.Settings{}, "Key service"),
 	}
 	for _, k := range caall.Kinds() {
 		pages["authority-"+k.ID+".md"] = setting.Markdown(k.New(), k.Title)

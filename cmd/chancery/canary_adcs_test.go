@@ -41,6 +41,8 @@ func (s *site) microsoft() {
 		s.ask("GET", a, nil)
 		s.ask("POST", a+"/test", nil)
 		s.ask("GET", a+"/catalog?lookup=templates", nil)
+		s.ask("POST", a+"/guard", nil)
+		s.ask("GET", a+"/guard", nil)
 	}
 	s.ask("PATCH", own, object{"settings": object{"agent_file": cert + s.mark("a key that is none")}})
 }

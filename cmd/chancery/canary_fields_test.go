@@ -11,6 +11,8 @@ import (
 
 	"chancery/internal/app"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/dirpolicy"
+	"chancery/internal/keypolicy"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
 )
@@ -22,11 +24,15 @@ var planted = map[string][]string{
 	"settings": {
 		"embedded.key", "embedded.root_key", "embedded.pending_key", "embedded.retired_keys", "embedded.key_pin", "endpoint.static",
 		"ndes.challenge", "ndes.client_certificate", "ndes.client_certificate_password", "ndes.keytab", "ndes.password", "scep.challenge",
+		"key-service.secret", "key-service.second_secret", "directory.password", "directory.keytab", "directory.key_password",
+		"adcs.password", "adcs.keytab", "adcs.agent_file", "adcs.agent_password", "adcs.agent_key_pin",
 	},
 	"api": {
 		"KeyInput.password", "PasswordInput.password",
 		"SettingsEmbedded.key", "SettingsEmbedded.key_pin", "SettingsEmbedded.pending_key", "SettingsEmbedded.retired_keys", "SettingsEmbedded.root_key", "SettingsEndpoint.static",
 		"SettingsNdes.challenge", "SettingsNdes.client_certificate", "SettingsNdes.client_certificate_password", "SettingsNdes.keytab", "SettingsNdes.password", "SettingsScep.challenge",
+		"SettingsKeyService.secret", "SettingsKeyService.second_secret", "SettingsDirectory.password", "SettingsDirectory.keytab", "SettingsDirectory.key_password",
+		"SettingsAdcs.password", "SettingsAdcs.keytab", "SettingsAdcs.agent_file", "SettingsAdcs.agent_password", "SettingsAdcs.agent_key_pin",
 		"Challenge.challenge", "KeyFile.password", "KeyFile.pkcs12", "Link.link", "Token.token", "PassParameters.challenge", // shown once
 	},
 	// What the database keeps of secrets is sealed or a hash.
@@ -59,6 +65,12 @@ func TestEverySecretFieldHasACanary(t *testing.T) {
 	}
 	for _, f := range setting.Secrets(&sceppolicy.Endpoint{}) {
 		found = append(found, "endpoint."+f.Name)
+	}
+	for _, f := range setting.Secrets(&keypolicy.Settings{}) {
+		found = append(found, "key-service."+f.Name)
+	}
+	for _, f := range setting.Secrets(&dirpolicy.Settings{}) {
+		found = append(found, "directory."+f.Name)
 	}
 	for _, f := range setting.Secrets(&app.Config{}) {
 		found = append(found, "server."+f.Name)

@@ -21,15 +21,18 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/directory"
 	"chancery/internal/egress"
 	"chancery/internal/enroll"
 	"chancery/internal/health"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/keydelivery"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
 	"chancery/internal/observe"
 	"chancery/internal/pass"
+	"chancery/internal/posture"
 	"chancery/internal/ra"
 	"chancery/internal/signin"
 	"chancery/internal/store"
@@ -45,6 +48,9 @@ type App struct {
 	Authorities *authority.Service
 	Enroll      *enroll.Service
 	Lifecycle   *lifecycle.Service
+	Directories *directory.Service
+	Keys        *keydelivery.Service
+	Postures    *posture.Service
 	Passes      *pass.Service
 	Traces      *trace.Service
 	Signin      *signin.Service
@@ -109,13 +115,20 @@ func (a *App) join(ctx context.Context) error {
 	a.Authorities = &authority.Service{DB: a.DB, Box: box, Kinds: slices.Concat(caall.Kinds(), a.Config.Kinds), Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Hold: a.mayIssue,
 		Observer: a.Observer, Dial: out.Dial}
 	a.Inventory = &inventory.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, OnUnenrol: unenrolled, OnDelete: deleted}
-	a.Enroll = &enroll.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
+	a.Directories = &directory.Service{DB: a.DB, Box: box, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Dial: a.Authorities.Dial, Step: a.Config.Step}
+	a.Postures = &posture.Service{DB: a.DB, Authorities: a.Authorities, Directories: a.Directories, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Dial: a.Authorities.Dial}
+	a.Authorities.Guard = a.Postures.Step
+	a.Keys = &keydelivery.Service{DB: a.DB, Box: box, Queue: a.queue, Directories: a.Directories, Now: a.Config.Now, Log: a.Log, Dial: a.Authorities.Dial, Step: a.Config.Step}
+	a.Enroll = &enroll.Service{Directories: a.Directories, DB: a.DB, Box: box, Authorities: a.Authorities, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer, PublicURL: a.Config.PublicURL}
 	a.Passes = &pass.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
 	a.Traces = &trace.Service{DB: a.DB, Passes: a.Passes}
 	a.Enroll.Handle()
 	a.Lifecycle.Handle()
+	a.Directories.Handle()
+	a.Keys.Handle()
+	a.Postures.Handle()
 	a.Passes.Handle()
 	return a.prepare(ctx)
 }
@@ -196,6 +209,9 @@ func (a *App) Close(ctx context.Context) error {
 
 func (a *App) closeParts() error {
 	var all error
+	if a.Directories != nil {
+		a.Directories.Close()
+	}
 	if a.DB != nil {
 		all = a.DB.Close()
 	}

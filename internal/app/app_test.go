@@ -3,7 +3,10 @@ package app
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,7 +18,16 @@ import (
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) {
+	if how := os.Getenv(killedServer); how != "" {
+		var k killed
+		if err := errors.Join(json.Unmarshal([]byte(how), &k), k.serve()); err != nil {
+			panic(err)
+		}
+		os.Exit(0) // who started it is gone
+	}
+	testpeer.Main(m)
+}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
