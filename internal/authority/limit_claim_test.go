@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -80,9 +81,9 @@ func TestDecideAsThreeNodes(t *testing.T) {
 func TestHandout(t *testing.T) {
 	var h Handout[int]
 	now := time.Now()
-	due := func(from, to int) (list []int) {
+	due := func(from, to int) (list []Due[int]) {
 		for i := from; i < to; i++ {
-			list = append(list, i)
+			list = append(list, Due[int]{ID: i, At: now})
 		}
 		return list
 	}
@@ -114,6 +115,13 @@ func TestHandout(t *testing.T) {
 	h = Handout[int]{}
 	h.Next("a", due(0, 3), 10, now)
 	if next := h.Next("a", due(0, 3), 10, now.Add(handOutAgain)); len(next) != 3 {
+		t.Errorf("%v", next)
+	}
+	// So is at once what was done and is due anew: it was asked for and put off by less
+	// than the time between two looks.
+	again := due(0, 3)
+	again[1].At = now.Add(time.Second)
+	if next := h.Next("a", again, 10, now.Add(handOutAgain+time.Second)); !slices.Equal(next, []int{1}) {
 		t.Errorf("%v", next)
 	}
 }

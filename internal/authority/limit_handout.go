@@ -13,6 +13,13 @@ const (
 	handOutAgain = 10 * time.Minute
 )
 
+// Due is something that is to be done, and since when: what is due since another
+// time than before has been done in between.
+type Due[ID comparable] struct {
+	ID ID
+	At time.Time
+}
+
 // Handout remembers what the planner handed out of each line of work, so that
 // the queue holds as much as gets done and no more: a line that was worked off
 // by the next look is given twice as much, one that was not less. It is a help
@@ -25,10 +32,13 @@ type Handout[ID comparable] struct {
 }
 
 type line[ID comparable] struct {
-	out    map[ID]time.Time // handed out and not done yet
+	out    map[ID]given // handed out and not done yet
 	target int
 	gave   bool // something was handed out the last time
 }
+
+// given is when something was handed out, and since when it was due.
+type given struct{ at, due time.Time }
 
 func (h *Handout[ID]) line(name string) *line[ID] {
 	l := h.lines[name]
@@ -36,7 +46,7 @@ func (h *Handout[ID]) line(name string) *line[ID] {
 		if h.lines == nil {
 			h.lines = map[string]*line[ID]{}
 		}
-		l = &line[ID]{out: map[ID]time.Time{}, target: handOutFirst}
+		l = &line[ID]{out: map[ID]given{}, target: handOutFirst}
 		h.lines[name] = l
 	}
 	return l
@@ -52,14 +62,14 @@ func (h *Handout[ID]) Look(name string) int {
 
 // Next chooses what to hand out now of what is due, so that at most room are
 // out at a time.
-func (h *Handout[ID]) Next(name string, due []ID, room int, now time.Time) []ID {
+func (h *Handout[ID]) Next(name string, due []Due[ID], room int, now time.Time) []ID {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	l := h.line(name)
-	still := make(map[ID]time.Time, len(l.out))
-	for _, id := range due {
-		if at, ok := l.out[id]; ok && now.Sub(at) < handOutAgain {
-			still[id] = at
+	still := make(map[ID]given, len(l.out))
+	for _, d := range due {
+		if g, ok := l.out[d.ID]; ok && now.Sub(g.at) < handOutAgain && g.due.Equal(d.At) {
+			still[d.ID] = g
 		}
 	}
 	switch {
@@ -70,13 +80,13 @@ func (h *Handout[ID]) Next(name string, due []ID, room int, now time.Time) []ID 
 	}
 	l.out = still
 	var next []ID
-	for _, id := range due {
+	for _, d := range due {
 		if len(still) >= min(l.target, room) {
 			break
 		}
-		if _, out := still[id]; !out {
-			still[id] = now
-			next = append(next, id)
+		if _, out := still[d.ID]; !out {
+			still[d.ID] = given{now, d.At}
+			next = append(next, d.ID)
 		}
 	}
 	l.gave = len(next) > 0

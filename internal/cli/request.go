@@ -138,7 +138,10 @@ func (s *session) outcome(r resource.Request) error {
 	if more == "" {
 		more = "See chancery request show " + r.ID
 	}
-	if r.Reason+r.LastError != "" {
+	switch {
+	case r.Reason == r.LastError && r.Reason != "":
+		more = r.Reason
+	case r.Reason+r.LastError != "":
 		more = strings.TrimSpace(r.Reason + " " + r.LastError)
 	}
 	_, err := fmt.Fprintf(s.Stdout, "Request %s is %s.\n%s\n", r.ID, strings.ReplaceAll(r.State, "_", " "), printable(more))

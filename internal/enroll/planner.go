@@ -50,10 +50,10 @@ func (s *Service) Plan(ctx context.Context, _ PlanJob) error {
 
 // due is what one look at an authority's requests finds.
 type due struct {
-	fresh, renewals []ra.RequestID // whose turn it is, oldest first
-	expired         bool           // approvals nobody gave
-	late            bool           // requests people must hear of
-	down            bool           // an outage people may have to hear of
+	fresh, renewals []authority.Due[ra.RequestID] // whose turn it is, oldest first
+	expired         bool                          // approvals nobody gave
+	late            bool                          // requests people must hear of
+	down            bool                          // an outage people may have to hear of
 	now             time.Time
 }
 
@@ -61,13 +61,13 @@ func (s *Service) look(ctx context.Context, id ra.AuthorityID, n int) (d due, er
 	asking := []ra.Action{ra.ActionIssue, ra.ActionFetch}
 	err = s.DB.Read(ctx, func(tx *store.Tx) error {
 		d = due{now: tx.Now}
-		for line, ids := range map[store.Line]*[]ra.RequestID{store.NewLine: &d.fresh, store.RenewalLine: &d.renewals} {
+		for line, ids := range map[store.Line]*[]authority.Due[ra.RequestID]{store.NewLine: &d.fresh, store.RenewalLine: &d.renewals} {
 			list, err := tx.DueRequests(id, line, asking, n)
 			if err != nil {
 				return err
 			}
 			for _, r := range list {
-				*ids = append(*ids, r.ID)
+				*ids = append(*ids, authority.Due[ra.RequestID]{ID: r.ID, At: r.At})
 			}
 			approvals, err := tx.DueRequests(id, line, []ra.Action{ra.ActionApprove}, 1)
 			if err != nil {
@@ -119,8 +119,8 @@ const newPerRenewal = 3
 
 // fair merges new enrolments and renewals, each in its own order, so that
 // neither starves.
-func fair(fresh, renewals []ra.RequestID) []ra.RequestID {
-	out := make([]ra.RequestID, 0, len(fresh)+len(renewals))
+func fair[T any](fresh, renewals []T) []T {
+	out := make([]T, 0, len(fresh)+len(renewals))
 	for len(fresh) > 0 && len(renewals) > 0 {
 		n := min(newPerRenewal, len(fresh))
 		out = append(append(out, fresh[:n]...), renewals[0])

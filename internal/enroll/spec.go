@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"chancery/internal/ca"
 	"chancery/internal/lookup"
@@ -180,6 +181,9 @@ func checkRequester(s *ra.TemplateSpec, p *ra.Problems) {
 		if of, known := lookup.EntityOf(name); known && of != lookup.OfUser {
 			p.Add(field, fmt.Sprintf("{%s} is a value of the %s; a certificate is asked for on behalf of a user.", name, of), "Use lookup values of users only, such as {EnrollmentUser}.")
 		}
+	}
+	if strings.Count(text, `\`) > 1 {
+		p.Add(field, "The requester name has more than one backslash.", `One stands between domain and account: CORP\{EnrollmentUser}.`)
 	}
 	if len(names) == 0 {
 		p.Add(field, "The requester name is the same for everybody.", "Use a lookup value of users, such as {EnrollmentUser}.")

@@ -79,6 +79,7 @@ func TestCheckSpec(t *testing.T) {
 		"behalf by the device":    {mute, behalf(`{EmailDomain}\{EnrollmentUser}{DeviceAttribute.x}`), []string{"options.requester_name"}},
 		"behalf of the group":     {mute, behalf(`{Realm}\{EnrollmentUser}`), []string{"options.requester_name"}},
 		"behalf of one for all":   {mute, behalf(`CORP\Administrator`), []string{"options.requester_name"}},
+		"behalf, escaped twice":   {mute, behalf(`CORP\\{EnrollmentUser}`), []string{"options.requester_name"}},
 		"behalf of the unknown":   {mute, behalf(`CORP\{Nope}`), []string{"options.requester_name"}},
 		"too many tests":          {embedded, func(s *ra.TemplateSpec) { s.Tests = make([]ra.TemplateTest, 51) }, []string{"tests"}},
 		"everything at once": {embedded, func(s *ra.TemplateSpec) {

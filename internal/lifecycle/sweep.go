@@ -109,7 +109,7 @@ var here = []ra.Action{ra.ActionAwait, ra.ActionExpire}
 // sweepOf looks once at what is due of an authority, and does something only
 // where something is.
 func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
-	due := map[ra.Action][]ra.CertificateID{}
+	due := map[ra.Action][]authority.Due[ra.CertificateID]{}
 	var now time.Time
 	pace := 0.0
 	if err := s.DB.Read(ctx, func(tx *store.Tx) error {
@@ -121,7 +121,7 @@ func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
 			}
 			due[action] = nil
 			for _, d := range list {
-				due[action] = append(due[action], d.ID)
+				due[action] = append(due[action], authority.Due[ra.CertificateID]{ID: d.ID, At: d.At})
 			}
 		}
 		if len(due[ra.ActionRenew]) == 0 {

@@ -13,6 +13,7 @@ type Due struct {
 	ID       ra.CertificateID
 	Template ra.TemplateID
 	NotAfter time.Time
+	At       time.Time // since when it is due
 }
 
 // DueCertificates gives certificates of one authority whose next action is
@@ -42,12 +43,13 @@ func (tx *Tx) dueOf(authority ra.AuthorityID, action ra.Action, template ra.Temp
 	var rows []struct {
 		ID       string `db:"id"`
 		NotAfter int64  `db:"not_after"`
+		At       int64  `db:"next_action_at"`
 	}
-	err := tx.x.SelectContext(tx.ctx, &rows, `SELECT id, not_after FROM certificates WHERE authority_id = $1 AND next_action = $2 AND template_id = $3 AND next_action <> ''
+	err := tx.x.SelectContext(tx.ctx, &rows, `SELECT id, not_after, next_action_at FROM certificates WHERE authority_id = $1 AND next_action = $2 AND template_id = $3 AND next_action <> ''
 		AND next_action_at <= $4 ORDER BY next_action_at, id LIMIT $5`, string(authority), string(action), string(template), millis(tx.Now), limit)
 	due := make([]Due, len(rows))
 	for i, r := range rows {
-		due[i] = Due{ra.CertificateID(r.ID), template, instant(r.NotAfter)}
+		due[i] = Due{ra.CertificateID(r.ID), template, instant(r.NotAfter), instant(r.At)}
 	}
 	return due, err
 }

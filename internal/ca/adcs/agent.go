@@ -115,7 +115,7 @@ func (c *Connector) onBehalf(ctx context.Context, r ca.Request, csr []byte) ([]b
 			WithRemedy("Set an enrollment agent certificate with its key in the authority, or take the requester name out of the template.").WithRetry(ra.Never)
 	}
 	if err := adcsmsg.CheckRequester(r.RequestedBy); err != nil {
-		return nil, ra.Errorf(ra.Invalid, "The requester name %.100q is not of the form DOMAIN\\account.", r.RequestedBy).
+		return nil, ra.Errorf(ra.Invalid, "The requester name \"%.100s\" is not of the form DOMAIN\\account.", r.RequestedBy).
 			WithRemedy("Correct the requester name of the template, or the user's attributes it is made of.").WithCause(err).WithRetry(ra.Never)
 	}
 	now := c.env.Now()
