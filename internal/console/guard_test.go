@@ -117,7 +117,7 @@ func TestGuard(t *testing.T) {
 	if a := b.post(danger+"/sign-off", url.Values{"hash": {"one"}, "why": {"The network is closed."}}); a.status != http.StatusSeeOther {
 		t.Errorf("signed off: %d\n%s", a.status, visible(a.body))
 	}
-	has("signed off", b.get(at).body, "Nothing dangerous is open, 2 signed off", "The network is closed.")
+	has("signed off", b.get(at).body, "Nothing dangerous that could be seen is open, 2 signed off", "The network is closed.")
 	if picker := b.post(form, choose); strings.Contains(picker.body, `value="Mobile" disabled`) {
 		t.Error("what was signed off cannot be chosen")
 	}
