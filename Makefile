@@ -32,8 +32,8 @@ lint:
 # a short fuzz of as many targets as fit into a minute.
 test: deps lint
 	go test -count=1 -timeout 14m ./...
-	CGO_ENABLED=1 go vet -tags pkcs11 ./internal/keystore ./internal/ca/embedded
-	CGO_ENABLED=1 go test -count=1 -tags pkcs11 -run Token ./internal/keystore ./internal/ca/embedded
+	CGO_ENABLED=1 go vet -tags pkcs11 ./internal/keystore ./internal/ca/embedded ./internal/ca/adcs
+	CGO_ENABLED=1 go test -count=1 -tags pkcs11 -run Token ./internal/keystore ./internal/ca/embedded ./internal/ca/adcs
 	@scripts/fuzz 2s 60
 
 # Kills the server ROUNDS times on each database, at every labelled step and at
