@@ -204,7 +204,8 @@ func TestKilled(t *testing.T) {
 			t.Errorf("the next life took %s to take over", took)
 		}
 		until(t, "all jobs over", func() bool { return live(t, db) == 0 })
-		if runs.count("endless") != 1 || runs.count("tick") != 1 || len(runs.all()) != 2 {
+		// The killed one's tick may be over before this process leads, which then begins with a tick.
+		if ticks := runs.count("tick"); runs.count("endless") != 1 || ticks < 1 || ticks > 2 || len(runs.all()) != 1+ticks {
 			t.Errorf("after the kill ran %q, want the endless job and the tick", runs.all())
 		}
 		var discarded int
