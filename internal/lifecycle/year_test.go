@@ -94,6 +94,7 @@ var errKilled = errors.New("killed")
 // about without a next action, and nobody is told of what goes well.
 func TestYear(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorldAt(t, "sqlite:"+filepath.Join(dir, "chancery.db"), &clock{bubble: true})
@@ -101,6 +102,7 @@ func TestYear(t *testing.T) {
 		})
 	})
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		live(newWorld(t, testpeer.Postgres(t)), 24*time.Hour, 20, authority.Input{MaxInFlight: ptr(2)})
 	})
 }
