@@ -29,13 +29,13 @@ lint:
 	go vet ./...
 
 # The one command: everything, against real peers and never from the cache, then
-# a short fuzz of as many targets as fit into a minute. Many tests wait for somebody,
+# a short fuzz of as many targets as fit into half a minute. Many tests wait for somebody,
 # so that there is one package more at a time than two processors.
 test: deps lint
 	go test -count=1 -timeout 14m -p 3 ./...
 	CGO_ENABLED=1 go vet -tags pkcs11 ./internal/keystore ./internal/ca/embedded ./internal/ca/adcs
 	CGO_ENABLED=1 go test -count=1 -tags pkcs11 -run Token ./internal/keystore ./internal/ca/embedded ./internal/ca/adcs
-	@scripts/fuzz 2s 60
+	@scripts/fuzz 2s 25
 
 # Kills the server ROUNDS times on each database, at every labelled step and at
 # random moments, and draws up the ledger: all but the kills must be 0.
