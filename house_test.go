@@ -48,7 +48,7 @@ var picture = map[string][]string{
 	"internal/inventory":       {"internal/store", "internal/access", "internal/audit", "internal/wire/..."},
 	"internal/signin":          {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
 	"internal/authority":       {"internal/egress", "internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},
-	"internal/directory":       {"internal/egress", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/dirpolicy", "internal/inventory", "internal/job", "internal/ldapdir", "internal/secret", "internal/seal", "internal/setting"},
+	"internal/directory":       {"internal/egress", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/dirpolicy", "internal/inventory", "internal/job", "internal/ldapdir", "internal/secret", "internal/seal", "internal/setting", "internal/wire/secdesc"},
 	"internal/keydelivery":     {"internal/egress", "internal/store", "internal/access", "internal/audit", "internal/authority", "internal/ca", "internal/directory", "internal/keypolicy", "internal/job", "internal/ldapdir", "internal/secret", "internal/seal", "internal/setting", "internal/wire/cms"},
 	"internal/keypolicy":       {"internal/secret", "internal/setting"},
 	"internal/dirpolicy":       {"internal/ldapdir", "internal/secret", "internal/setting"},

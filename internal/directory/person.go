@@ -11,6 +11,7 @@ import (
 	"chancery/internal/ldapdir"
 	"chancery/internal/ra"
 	"chancery/internal/store"
+	"chancery/internal/wire/secdesc"
 )
 
 // person is a user as the directory has them.
@@ -56,7 +57,7 @@ func readPerson(v *dirpolicy.Settings, e *ldapdir.Entry, groups map[string][]str
 	if err != nil {
 		return nil, unreadable(e, err)
 	}
-	sid, err := ldapdir.SID(e.Bytes("objectSid"))
+	sid, err := secdesc.ParseSID(e.Bytes("objectSid"))
 	if err != nil {
 		return nil, unreadable(e, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"chancery/internal/secret"
 	"chancery/internal/store"
 	"chancery/internal/wire/pkixmsg"
+	"chancery/internal/wire/secdesc"
 )
 
 // office issues certificates to the users of a world.
@@ -137,7 +138,7 @@ func TestPublication(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sid, err := ldapdir.SID(e.Bytes("objectSid")); err != nil || sidOf(t, first) != sid {
+		if sid, err := secdesc.ParseSID(e.Bytes("objectSid")); err != nil || sidOf(t, first) != sid {
 			t.Errorf("the certificate has %q, the directory %q: %v", sidOf(t, first), sid, err)
 		}
 		o.inEntry("ann")

@@ -1,7 +1,6 @@
 package ldapdir
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -63,28 +62,6 @@ func newEntry(from *ldap.Entry) (*Entry, error) {
 		e.attributes[name] = append(e.attributes[name], a.ByteValues...)
 	}
 	return e, nil
-}
-
-// SID gives the text form S-1-5-21-... of a binary security identifier
-// (MS-DTYP 2.4.2.2): revision 1, the number of sub-authorities, six bytes of
-// authority, and the sub-authorities of four bytes, the low byte first.
-func SID(b []byte) (string, error) {
-	const most = 15
-	if len(b) < 8 || b[0] != 1 || b[1] > most || len(b) != 8+4*int(b[1]) {
-		return "", fmt.Errorf("not a security identifier: %d bytes", len(b))
-	}
-	var authority uint64
-	for _, octet := range b[2:8] {
-		authority = authority<<8 | uint64(octet)
-	}
-	out := "S-1-" + strconv.FormatUint(authority, 10)
-	if authority > 1<<32-1 {
-		out = fmt.Sprintf("S-1-0x%012x", authority)
-	}
-	for at := 8; at < len(b); at += 4 {
-		out += "-" + strconv.FormatUint(uint64(binary.LittleEndian.Uint32(b[at:])), 10)
-	}
-	return out, nil
 }
 
 // GUID gives an objectGUID (MS-DTYP 2.3.4.2) as 32 hexadecimal digits in the

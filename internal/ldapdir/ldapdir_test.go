@@ -12,6 +12,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/testpeer"
+	"chancery/internal/wire/secdesc"
 )
 
 func TestMain(m *testing.M) { testpeer.Main(m) }
@@ -244,7 +245,7 @@ func TestIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sid, err := SID(e.Bytes("objectSid"))
+	sid, err := secdesc.ParseSID(e.Bytes("objectSid"))
 	if err != nil || !strings.HasPrefix(sid, "S-1-5-21-") {
 		t.Fatalf("the SID %q: %v", sid, err)
 	}

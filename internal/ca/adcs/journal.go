@@ -1,9 +1,7 @@
 package adcs
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -42,7 +40,7 @@ func (c *Connector) latest(ctx context.Context, id string) (*attempt, *ending, e
 	var last *attempt
 	for n := 1; n <= maxAttempts; n++ {
 		var a attempt
-		found, err := c.read(ctx, askKey(id, n), &a)
+		found, err := c.env.Recall(ctx, askKey(id, n), &a)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -55,7 +53,7 @@ func (c *Connector) latest(ctx context.Context, id string) (*attempt, *ending, e
 		return nil, nil, nil
 	}
 	var e ending
-	found, err := c.read(ctx, endKey(id, last.Number), &e)
+	found, err := c.env.Recall(ctx, endKey(id, last.Number), &e)
 	if err != nil || !found {
 		return last, nil, err
 	}
@@ -68,7 +66,7 @@ func (c *Connector) begin(ctx context.Context, id string, number int) (*attempt,
 		return nil, ra.Errorf(ra.RefusedByCA, "The CA has refused this request %d times.", maxAttempts).WithRemedy("Ask for a new certificate.").WithRetry(ra.Never)
 	}
 	a := &attempt{Number: number, At: c.env.Now().UTC()}
-	ours, err := c.write(ctx, askKey(id, number), a)
+	ours, err := c.env.Remember(ctx, askKey(id, number), a)
 	if err != nil {
 		return nil, err
 	}
@@ -83,39 +81,7 @@ func (c *Connector) begin(ctx context.Context, id string, number int) (*attempt,
 func (c *Connector) end(ctx context.Context, r ca.Request, a *attempt, e ending) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := c.write(ctx, endKey(r.ID, a.Number), e); err != nil {
+	if _, err := c.env.Remember(ctx, endKey(r.ID, a.Number), e); err != nil {
 		c.env.Log.Warn("the end of a request was not written down", "request", r.ID, "error", err)
 	}
-}
-
-// read reads a journal entry.
-func (c *Connector) read(ctx context.Context, key string, to any) (found bool, err error) {
-	raw, err := c.env.Journal.Get(ctx, key)
-	if ra.KindOf(err) == ra.NotFound {
-		return false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, to)
-	}
-	if err != nil {
-		return false, c.journalError(err)
-	}
-	return true, nil
-}
-
-// write writes a journal entry, and reports whether it is ours that is there now.
-func (c *Connector) write(ctx context.Context, key string, value any) (ours bool, err error) {
-	raw, err := json.Marshal(value)
-	if err != nil {
-		return false, ra.AsError(err)
-	}
-	stored, err := c.env.Journal.Put(ctx, key, raw)
-	if err != nil {
-		return false, c.journalError(err)
-	}
-	return bytes.Equal(stored, raw), nil
-}
-
-func (c *Connector) journalError(err error) error {
-	return ra.Errorf(ra.Unreachable, "What was sent to %s could not be looked up.", c.env.Name).WithRemedy("It is tried again.").WithCause(err)
 }

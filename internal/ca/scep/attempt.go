@@ -1,11 +1,9 @@
 package scep
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -50,7 +48,7 @@ func (c *Connector) latest(ctx context.Context, id string) (*attempt, *ending, e
 	var last *attempt
 	for n := 1; n <= maxAttempts; n++ {
 		var a attempt
-		found, err := c.read(ctx, sentKey(id, n), &a)
+		found, err := c.env.Recall(ctx, sentKey(id, n), &a)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -63,43 +61,11 @@ func (c *Connector) latest(ctx context.Context, id string) (*attempt, *ending, e
 		return nil, nil, nil
 	}
 	var e ending
-	found, err := c.read(ctx, endKey(id, last.Number), &e)
+	found, err := c.env.Recall(ctx, endKey(id, last.Number), &e)
 	if err != nil || !found {
 		return last, nil, err
 	}
 	return last, &e, nil
-}
-
-// read reads a journal entry.
-func (c *Connector) read(ctx context.Context, key string, to any) (found bool, err error) {
-	raw, err := c.env.Journal.Get(ctx, key)
-	if ra.KindOf(err) == ra.NotFound {
-		return false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, to)
-	}
-	if err != nil {
-		return false, c.journalError(err)
-	}
-	return true, nil
-}
-
-// write writes a journal entry, and reports whether it is ours that is there now.
-func (c *Connector) write(ctx context.Context, key string, value any) (ours bool, err error) {
-	raw, err := json.Marshal(value)
-	if err != nil {
-		return false, ra.AsError(err)
-	}
-	stored, err := c.env.Journal.Put(ctx, key, raw)
-	if err != nil {
-		return false, c.journalError(err)
-	}
-	return bytes.Equal(stored, raw), nil
-}
-
-func (c *Connector) journalError(err error) error {
-	return ra.Errorf(ra.Unreachable, "What was sent to %s could not be looked up.", c.env.Name).WithRemedy("It is tried again.").WithCause(err)
 }
 
 // end writes down how an attempt ended, also when the caller has given up. Where
@@ -107,7 +73,7 @@ func (c *Connector) journalError(err error) error {
 func (c *Connector) end(ctx context.Context, id string, a *attempt, e ending) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := c.write(ctx, endKey(id, a.Number), e); err != nil {
+	if _, err := c.env.Remember(ctx, endKey(id, a.Number), e); err != nil {
 		c.env.Log.Warn("how a SCEP request ended could not be kept", "authority", c.env.Name, "request", id, "error", err)
 	}
 }

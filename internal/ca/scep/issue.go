@@ -60,7 +60,7 @@ func (c *Connector) begin(ctx context.Context, r ca.Request, number int) (ca.Rep
 		return ca.Reply{}, ra.AsError(err)
 	}
 	a.Exchange = *x
-	ours, err := c.write(ctx, sentKey(r.ID, number), a)
+	ours, err := c.env.Remember(ctx, sentKey(r.ID, number), a)
 	if err != nil {
 		return ca.Reply{}, err
 	}
@@ -399,7 +399,7 @@ func (c *Connector) settle(ctx context.Context, r ca.Request, a *attempt) (ca.Re
 		return ca.Reply{}, false, c.failedAgain(err)
 	}
 	mark := freshTransaction()
-	ours, err := c.write(ctx, againKey(r.ID, a.Number), mark)
+	ours, err := c.env.Remember(ctx, againKey(r.ID, a.Number), mark)
 	if err != nil {
 		return ca.Reply{}, false, err
 	}
