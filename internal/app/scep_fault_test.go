@@ -92,11 +92,11 @@ func TestSCEPFaults(t *testing.T) {
 			failed(t, v, func() { clock.skip(11 * time.Minute) })
 		}, "step 17, Answer with the certificate (SCEP server)", "HTTP status 500", "RA certificates"},
 		{"expired token", ndes.Config{}, func(t *testing.T, v *traveller, _ *ndes.Server) {
-			failed(t, v, func() { clock.skip(7*24*time.Hour + time.Minute) })
+			failed(t, v, func() { clock.skip(16 * time.Minute) })
 		}, "step 16, Check the token and pass the message on (Chancery)", "The pass expired at", "Make a new pass, and bring it to the device sooner"},
 		{"expired token at the first look", ndes.Config{}, func(t *testing.T, v *traveller, _ *ndes.Server) {
 			v.fetch()
-			clock.skip(7*24*time.Hour + time.Minute)
+			clock.skip(16 * time.Minute)
 			c, err := v.simple(0)
 			if err != nil {
 				t.Fatal(err)
@@ -111,7 +111,7 @@ func TestSCEPFaults(t *testing.T) {
 			double, settings := startNDES(t, f.server)
 			world := *front
 			world.t = t
-			v := world.behind(f.name, "ndes", double.Issuer(), settings).announce(t, strings.ReplaceAll(f.name, " ", "-"), ra.PassProxy)
+			v := world.behind(f.name, "ndes", double.Issuer(), settings).announceFor(t, strings.ReplaceAll(f.name, " ", "-"), ra.PassProxy, "15m")
 			f.seed(t, v, double)
 			said := v.chancery("trace", "show", v.pass.ID)
 			want := fmt.Sprintf(`(?s)(Failed|Held up): %s\n +Why: +[^\n]*%s[^\n]*\n +Do: +[^\n]*%s`, regexp.QuoteMeta(f.hop), regexp.QuoteMeta(f.why), regexp.QuoteMeta(f.remedy))

@@ -118,11 +118,17 @@ func (o *outside) visit(t *testing.T, id string, model ra.PassModel) *traveller 
 // announce makes a device and a pass for it.
 func (o *outside) announce(t *testing.T, id string, model ra.PassModel) *traveller {
 	t.Helper()
+	return o.announceFor(t, id, model, "")
+}
+
+// announceFor makes a device and a pass for it, good for a time span.
+func (o *outside) announceFor(t *testing.T, id string, model ra.PassModel, life string) *traveller {
+	t.Helper()
 	world, there := *o.site, *o
 	world.t, there.site = t, &world
 	v := &traveller{outside: &there, device: there.newDevice(id), office: o.admin()}
 	var err error
-	if v.pass, err = o.admin().CreatePass(t.Context(), resource.PassInput{TemplateID: string(o.template.ID), DeviceID: string(v.device.ID), Model: string(model)}); err != nil {
+	if v.pass, err = o.admin().CreatePass(t.Context(), resource.PassInput{TemplateID: string(o.template.ID), DeviceID: string(v.device.ID), Model: string(model), Life: life}); err != nil {
 		t.Fatal(err)
 	}
 	return v
