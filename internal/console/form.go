@@ -88,9 +88,10 @@ type drawing struct {
 
 // draw turns the fields of d into groups of inputs in the order of the screen.
 func draw(d setting.Describer, by drawing) []fieldset {
+	held := prefixed(setting.FormValues(d), by.prefix)
 	values := by.values
 	if values == nil {
-		values = prefixed(setting.FormValues(d), by.prefix)
+		values = held
 	}
 	var sets []fieldset
 	for _, f := range setting.Fields(d) {
@@ -100,7 +101,11 @@ func draw(d setting.Describer, by drawing) []fieldset {
 		if len(sets) == 0 || sets[len(sets)-1].Title != f.Section {
 			sets = append(sets, fieldset{Title: f.Section, Help: f.SectionHelp})
 		}
-		in := by.input(f, values)
+		from := values
+		if f.Type == setting.TypeChoice && !values.Has(by.prefix+f.Name) {
+			from = held // the posted form did not have it yet
+		}
+		in := by.input(f, from)
 		s := &sets[len(sets)-1]
 		if f.Advanced && in.Problem == nil {
 			s.Advanced = append(s.Advanced, in)

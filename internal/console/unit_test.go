@@ -128,3 +128,24 @@ func FuzzLocal(f *testing.F) {
 		}
 	})
 }
+
+// TestChoiceNotPosted: a choice that the posted form did not have yet, because
+// it belongs to what was chosen just now, is drawn as what is held.
+func TestChoiceNotPosted(t *testing.T) {
+	spec := &ra.TemplateSpec{}
+	setting.Defaults(&specForm{spec})
+	for _, c := range []struct {
+		posted url.Values
+		want   string
+	}{{nil, "match"}, {url.Values{"subject": {"CN=x"}}, "match"}, {url.Values{"csr_policy": {"overwrite"}}, "overwrite"}, {url.Values{"csr_policy": {""}}, ""}} {
+		for _, set := range draw(&specForm{spec}, drawing{values: c.posted}) {
+			for _, in := range append(set.Inputs, set.Advanced...) {
+				for _, o := range in.Options {
+					if in.Name == "csr_policy" && o.Selected != (o.Value == c.want) {
+						t.Errorf("after %v the choice %q is selected: %v", c.posted, o.Value, o.Selected)
+					}
+				}
+			}
+		}
+	}
+}
