@@ -3,7 +3,6 @@ package console
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"chancery/internal/access"
 	"chancery/internal/ca"
@@ -95,12 +94,7 @@ func (v *visit) showDirectory(steps []ca.Step, wrong error) error {
 	data := directoryView{directoryLine: directoryLine{d, v.groupLink(d.GroupID), state, directoryBadge(d, state)}, Steps: steps, Trouble: v.trouble(wrong),
 		MayEdit: v.may(access.EditAuthorities, d.GroupID), MayAudit: v.mayAnywhere(access.SeeAudit),
 		CLI: []string{"chancery directory show " + string(d.ID), "chancery directory test " + string(d.ID), "chancery directory sync " + string(d.ID) + " --preview"}}
-	settings := &dirpolicy.Settings{}
-	setting.Defaults(settings)
-	if err := setting.Load(settings, d.Settings); err != nil {
-		v.Log.Warn("settings cannot all be read", "directory", d.ID, "error", err)
-	}
-	data.Settings = settingLines(settings, setSecrets(d.Settings))
+	data.Settings = settingLines(v.settingsOf(&dirpolicy.Settings{}, d.Settings, string(d.ID)), setSecrets(d.Settings))
 	runs, _, err := v.Directories.Runs(v.ctx(), v.actor, d.ID, store.Page{Limit: 15})
 	if err != nil {
 		return err
@@ -123,110 +117,36 @@ func (v *visit) testDirectory() error {
 	return v.showDirectory(steps, err)
 }
 
-// directoryForm is what a directory is besides its settings.
-type directoryForm struct {
-	Name, Description, Group string
-	Disabled, known          bool
-}
-
-// Describe names the fields.
-func (f *directoryForm) Describe(s *setting.Form) {
-	s.Text(&f.Name, "name", "Name").Required().MaxLength(200)
-	s.Text(&f.Description, "description", "Description").MaxLength(1000)
-	s.Choice(&f.Group, "group_id", "Organization group").Required().Lookup("groups").Help("Its users belong there. One that is moved to a group below stays there.")
-	if f.known {
-		s.Bool(&f.Disabled, "disabled", "Switched off").Help("Nothing is asked of it; what waits to be published stays waiting.")
-	}
-}
-
-func (f *directoryForm) input(posted url.Values) directory.Input {
-	return directory.Input{GroupID: (*ra.GroupID)(&f.Group), Name: &f.Name, Description: &f.Description, Disabled: &f.Disabled, Settings: settingsJSON(&dirpolicy.Settings{}, posted, "settings.")}
-}
-
-func (v *visit) showDirectoryForm(f *directoryForm, d *ra.Directory, posted url.Values, wrong error) error {
-	groups, err := v.groupOptions()
-	if err != nil {
-		return err
-	}
-	settings := &dirpolicy.Settings{}
-	setting.Defaults(settings)
-	set := map[string]bool{}
-	if d != nil {
-		if err := setting.Load(settings, d.Settings); err != nil {
-			v.Log.Warn("settings cannot all be read", "directory", d.ID, "error", err)
+// directoryDefinition is how people define directories.
+var directoryDefinition = &definition{
+	noun: "directory", list: link{"Directories", "/directories"},
+	group: "Its users belong there. One that is moved to a group below stays there.",
+	off:   "Nothing is asked of it; what waits to be published stays waiting.",
+	add:   "chancery directory add --name NAME --group GROUP --servers HOST --user USER --password-file FILE", update: "chancery directory update",
+	added: "The directory is added. Test the connection next.", saved: "Saved.",
+	settings: func() setting.Describer { return &dirpolicy.Settings{} },
+	load: func(v *visit) (*defined, error) {
+		d, _, err := v.Directories.Get(v.ctx(), v.actor, id[ra.DirectoryID](v))
+		if err != nil {
+			return nil, err
 		}
-		set = setSecrets(d.Settings)
-	} else if f.Group == "" && len(groups) > 0 {
-		f.Group = groups[0].Value
-	}
-	known := fieldNames(f)
-	for name := range fieldNames(settings) {
-		known["settings."+name] = true
-	}
-	p := v.sort(wrong, known)
-	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}})
-	sets = append(sets, draw(settings, drawing{prefix: "settings.", values: posted, bad: p.byField, set: set})...)
-	data := editView{Title: "Add a directory", Crumb: link{"Directories", "/directories"}, Form: form{Action: v.r.URL.RequestURI(), Sets: sets, Problem: p.summary, Submit: "Add the directory", Cancel: "/directories"},
-		CLI: []string{"chancery directory add --name NAME --group GROUP --servers HOST --user USER --password-file FILE"}}
-	if d != nil {
-		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+d.Name, link{d.Name, "/directories/" + string(d.ID)}, "Save", "/directories/"+string(d.ID)
-		data.CLI = []string{"chancery directory update " + string(d.ID) + " --name NAME"}
-	}
-	return editPage.show(v, statusOf(wrong), data)
-}
-
-func (v *visit) newDirectoryPage() error {
-	return v.showDirectoryForm(&directoryForm{}, nil, nil, nil)
-}
-
-func (v *visit) newDirectory() error {
-	posted, err := v.form()
-	if err != nil {
+		return &defined{string(d.ID), definedForm{Name: d.Name, Description: d.Description, Group: string(d.GroupID), Disabled: d.Disabled}, d.Settings}, nil
+	},
+	create: func(v *visit, f *definedForm, settings []byte) (string, error) {
+		d, err := v.Directories.Create(v.ctx(), v.actor, directoryInput(f, settings))
+		if err != nil {
+			return "", err
+		}
+		return string(d.ID), nil
+	},
+	change: func(v *visit, id string, f *definedForm, settings []byte) error {
+		_, err := v.Directories.Update(v.ctx(), v.actor, ra.DirectoryID(id), directoryInput(f, settings))
 		return err
-	}
-	f := &directoryForm{}
-	if err := setting.FromForm(f, posted); err != nil {
-		return v.showDirectoryForm(f, nil, posted, err)
-	}
-	d, err := v.Directories.Create(v.ctx(), v.actor, f.input(posted))
-	if err != nil {
-		return v.showDirectoryForm(f, nil, posted, err)
-	}
-	return v.done("/directories/"+string(d.ID), "The directory is added. Test the connection next.")
+	},
 }
 
-func (v *visit) directoryFormOf() (*directoryForm, *ra.Directory, error) {
-	d, _, err := v.Directories.Get(v.ctx(), v.actor, id[ra.DirectoryID](v))
-	if err != nil {
-		return nil, nil, err
-	}
-	return &directoryForm{Name: d.Name, Description: d.Description, Group: string(d.GroupID), Disabled: d.Disabled, known: true}, d, nil
-}
-
-func (v *visit) editDirectoryPage() error {
-	f, d, err := v.directoryFormOf()
-	if err != nil {
-		return err
-	}
-	return v.showDirectoryForm(f, d, nil, nil)
-}
-
-func (v *visit) editDirectory() error {
-	f, d, err := v.directoryFormOf()
-	if err != nil {
-		return err
-	}
-	posted, err := v.form()
-	if err != nil {
-		return err
-	}
-	if err := setting.FromForm(f, posted); err != nil {
-		return v.showDirectoryForm(f, d, posted, err)
-	}
-	if _, err := v.Directories.Update(v.ctx(), v.actor, d.ID, f.input(posted)); err != nil {
-		return v.showDirectoryForm(f, d, posted, err)
-	}
-	return v.done("/directories/"+string(d.ID), "Saved.")
+func directoryInput(f *definedForm, settings []byte) directory.Input {
+	return directory.Input{GroupID: f.group(), Name: &f.Name, Description: &f.Description, Disabled: &f.Disabled, Settings: settings}
 }
 
 func (v *visit) deleteDirectoryPage() error { return v.askDeleteDirectory(nil) }

@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"net/url"
 
 	"chancery/internal/access"
 	"chancery/internal/ca"
@@ -73,12 +72,7 @@ func (v *visit) showKeyService(steps []ca.Step, wrong error) error {
 	data := keyServiceView{keyServiceLine: keyServiceLine{k, v.groupLink(k.GroupID), keyServiceBadge(k)}, Steps: steps, Trouble: v.trouble(wrong),
 		MayEdit: v.may(access.EditAuthorities, k.GroupID), MayAudit: v.mayAnywhere(access.SeeAudit),
 		CLI: []string{"chancery key-service show " + string(k.ID), "chancery key-service test " + string(k.ID)}}
-	settings := &keypolicy.Settings{}
-	setting.Defaults(settings)
-	if err := setting.Load(settings, k.Settings); err != nil {
-		v.Log.Warn("settings cannot all be read", "key_service", k.ID, "error", err)
-	}
-	data.Settings = settingLines(settings, setSecrets(k.Settings))
+	data.Settings = settingLines(v.settingsOf(&keypolicy.Settings{}, k.Settings, string(k.ID)), setSecrets(k.Settings))
 	if data.Events, err = v.Audit.About(v.ctx(), string(k.ID), 20); err != nil {
 		return err
 	}
@@ -91,110 +85,36 @@ func (v *visit) testKeyService() error {
 	return v.showKeyService(steps, err)
 }
 
-// keyServiceForm is what a key service is besides its settings.
-type keyServiceForm struct {
-	Name, Description, Group string
-	Disabled, known          bool
-}
-
-// Describe names the fields.
-func (f *keyServiceForm) Describe(s *setting.Form) {
-	s.Text(&f.Name, "name", "Name").Required().MaxLength(200)
-	s.Text(&f.Description, "description", "Description").MaxLength(1000)
-	s.Choice(&f.Group, "group_id", "Organization group").Required().Lookup("groups").Help("Templates of this group and of those below it may name it.")
-	if f.known {
-		s.Bool(&f.Disabled, "disabled", "Switched off").Help("Nothing is sent to it; keys for it stay waiting.")
-	}
-}
-
-func (f *keyServiceForm) input(posted url.Values) keydelivery.Input {
-	return keydelivery.Input{GroupID: (*ra.GroupID)(&f.Group), Name: &f.Name, Description: &f.Description, Disabled: &f.Disabled, Settings: settingsJSON(&keypolicy.Settings{}, posted, "settings.")}
-}
-
-func (v *visit) showKeyServiceForm(f *keyServiceForm, k *ra.KeyService, posted url.Values, wrong error) error {
-	groups, err := v.groupOptions()
-	if err != nil {
-		return err
-	}
-	settings := &keypolicy.Settings{}
-	setting.Defaults(settings)
-	set := map[string]bool{}
-	if k != nil {
-		if err := setting.Load(settings, k.Settings); err != nil {
-			v.Log.Warn("settings cannot all be read", "key_service", k.ID, "error", err)
+// keyServiceDefinition is how people define key services.
+var keyServiceDefinition = &definition{
+	noun: "key service", list: link{"Key services", "/key-services"},
+	group: "Templates of this group and of those below it may name it.",
+	off:   "Nothing is sent to it; keys for it stay waiting.",
+	add:   "chancery key-service add --name NAME --group GROUP --url URL --recipient-file FILE --secret-file FILE", update: "chancery key-service update",
+	added: "The key service is added. Test the connection next.", saved: "Saved. What waits for it is sent at once.",
+	settings: func() setting.Describer { return &keypolicy.Settings{} },
+	load: func(v *visit) (*defined, error) {
+		k, err := v.Keys.Get(v.ctx(), v.actor, id[ra.KeyServiceID](v))
+		if err != nil {
+			return nil, err
 		}
-		set = setSecrets(k.Settings)
-	} else if f.Group == "" && len(groups) > 0 {
-		f.Group = groups[0].Value
-	}
-	known := fieldNames(f)
-	for name := range fieldNames(settings) {
-		known["settings."+name] = true
-	}
-	p := v.sort(wrong, known)
-	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}})
-	sets = append(sets, draw(settings, drawing{prefix: "settings.", values: posted, bad: p.byField, set: set})...)
-	data := editView{Title: "Add a key service", Crumb: link{"Key services", "/key-services"}, Form: form{Action: v.r.URL.RequestURI(), Sets: sets, Problem: p.summary, Submit: "Add the key service", Cancel: "/key-services"},
-		CLI: []string{"chancery key-service add --name NAME --group GROUP --url URL --recipient-file FILE --secret-file FILE"}}
-	if k != nil {
-		data.Title, data.Crumb, data.Form.Submit, data.Form.Cancel = "Edit "+k.Name, link{k.Name, "/key-services/" + string(k.ID)}, "Save", "/key-services/"+string(k.ID)
-		data.CLI = []string{"chancery key-service update " + string(k.ID) + " --name NAME"}
-	}
-	return editPage.show(v, statusOf(wrong), data)
-}
-
-func (v *visit) newKeyServicePage() error {
-	return v.showKeyServiceForm(&keyServiceForm{}, nil, nil, nil)
-}
-
-func (v *visit) newKeyService() error {
-	posted, err := v.form()
-	if err != nil {
+		return &defined{string(k.ID), definedForm{Name: k.Name, Description: k.Description, Group: string(k.GroupID), Disabled: k.Disabled}, k.Settings}, nil
+	},
+	create: func(v *visit, f *definedForm, settings []byte) (string, error) {
+		k, err := v.Keys.Create(v.ctx(), v.actor, keyServiceInput(f, settings))
+		if err != nil {
+			return "", err
+		}
+		return string(k.ID), nil
+	},
+	change: func(v *visit, id string, f *definedForm, settings []byte) error {
+		_, err := v.Keys.Update(v.ctx(), v.actor, ra.KeyServiceID(id), keyServiceInput(f, settings))
 		return err
-	}
-	f := &keyServiceForm{}
-	if err := setting.FromForm(f, posted); err != nil {
-		return v.showKeyServiceForm(f, nil, posted, err)
-	}
-	k, err := v.Keys.Create(v.ctx(), v.actor, f.input(posted))
-	if err != nil {
-		return v.showKeyServiceForm(f, nil, posted, err)
-	}
-	return v.done("/key-services/"+string(k.ID), "The key service is added. Test the connection next.")
+	},
 }
 
-func (v *visit) keyServiceFormOf() (*keyServiceForm, *ra.KeyService, error) {
-	k, err := v.Keys.Get(v.ctx(), v.actor, id[ra.KeyServiceID](v))
-	if err != nil {
-		return nil, nil, err
-	}
-	return &keyServiceForm{Name: k.Name, Description: k.Description, Group: string(k.GroupID), Disabled: k.Disabled, known: true}, k, nil
-}
-
-func (v *visit) editKeyServicePage() error {
-	f, k, err := v.keyServiceFormOf()
-	if err != nil {
-		return err
-	}
-	return v.showKeyServiceForm(f, k, nil, nil)
-}
-
-func (v *visit) editKeyService() error {
-	f, k, err := v.keyServiceFormOf()
-	if err != nil {
-		return err
-	}
-	posted, err := v.form()
-	if err != nil {
-		return err
-	}
-	if err := setting.FromForm(f, posted); err != nil {
-		return v.showKeyServiceForm(f, k, posted, err)
-	}
-	if _, err := v.Keys.Update(v.ctx(), v.actor, k.ID, f.input(posted)); err != nil {
-		return v.showKeyServiceForm(f, k, posted, err)
-	}
-	return v.done("/key-services/"+string(k.ID), "Saved. What waits for it is sent at once.")
+func keyServiceInput(f *definedForm, settings []byte) keydelivery.Input {
+	return keydelivery.Input{GroupID: f.group(), Name: &f.Name, Description: &f.Description, Disabled: &f.Disabled, Settings: settings}
 }
 
 func (v *visit) deleteKeyServicePage() error { return v.askDeleteKeyService(nil) }
