@@ -12,6 +12,8 @@ import (
 
 	"chancery/internal/api/resource"
 	"chancery/internal/ca/all"
+	"chancery/internal/dirpolicy"
+	"chancery/internal/keypolicy"
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
@@ -142,18 +144,21 @@ func closure(kinds map[string]bool) map[string]bool {
 		out["template"] = true
 	}
 	if out["template"] {
-		out["authority"] = true
+		out["authority"], out["key-service"] = true, true
 	}
 	return out
 }
 
 // inOrder puts what others need before them: kinds in their order, and groups
-// below their parents.
+// below their parents, and authorities behind those that they name.
 func inOrder(docs []document) []document {
 	rank := func(d document) int {
 		depth := 0
 		if d.text("kind") == "group" && d.text("parent") != "" {
 			depth = 1 + strings.Count(d.text("parent"), "/")
+		}
+		if d.text("kind") == "authority" && d.referring() {
+			depth = 1
 		}
 		return slices.Index(documentKinds, d.text("kind"))<<16 + depth
 	}
@@ -231,6 +236,10 @@ func settingsForm(d document) setting.Describer {
 	switch d.text("kind") {
 	case "endpoint":
 		return &sceppolicy.Endpoint{}
+	case "directory":
+		return &dirpolicy.Settings{}
+	case "key-service":
+		return &keypolicy.Settings{}
 	case "authority":
 		for _, k := range all.Kinds() {
 			if k.ID == d.text("type") {
@@ -373,6 +382,9 @@ func (s *session) wire(c *course, st step) ([]byte, error) {
 		maps.Copy(whole, spec)
 		body["spec"] = whole
 	}
+	if err := c.refer(st, body); err != nil {
+		return nil, err
+	}
 	if kind, ok := body["type"]; ok {
 		body["kind"] = kind
 		delete(body, "type")
@@ -425,6 +437,16 @@ func (s *session) put(kind, id string, raw []byte) (string, error) {
 	case "group":
 		return store(raw, id, func(in resource.GroupInput) (resource.Group, error) { return s.c.CreateGroup(s.ctx, in) },
 			func(in resource.GroupInput) (resource.Group, error) { return s.c.UpdateGroup(s.ctx, id, in) }, func(g resource.Group) string { return g.ID })
+	case "directory":
+		return store(raw, id, func(in resource.DirectoryInput) (resource.Directory, error) { return s.c.CreateDirectory(s.ctx, in) },
+			func(in resource.DirectoryInput) (resource.Directory, error) {
+				return s.c.UpdateDirectory(s.ctx, id, in)
+			}, func(d resource.Directory) string { return d.ID })
+	case "key-service":
+		return store(raw, id, func(in resource.KeyServiceInput) (resource.KeyService, error) { return s.c.CreateKeyService(s.ctx, in) },
+			func(in resource.KeyServiceInput) (resource.KeyService, error) {
+				return s.c.UpdateKeyService(s.ctx, id, in)
+			}, func(k resource.KeyService) string { return k.ID })
 	case "authority":
 		return store(raw, id, func(in resource.AuthorityInput) (resource.Authority, error) { return s.c.CreateAuthority(s.ctx, in) },
 			func(in resource.AuthorityInput) (resource.Authority, error) {
@@ -465,6 +487,8 @@ func store[I, O any](raw []byte, id string, create, update func(I) (O, error), o
 func (s *session) removeThing(kind, id string) error {
 	return map[string]func() error{
 		"group":         func() error { return s.c.DeleteGroup(s.ctx, id) },
+		"directory":     func() error { return s.c.DeleteDirectory(s.ctx, id) },
+		"key-service":   func() error { return s.c.DeleteKeyService(s.ctx, id) },
 		"authority":     func() error { return s.c.DeleteAuthority(s.ctx, id) },
 		"template":      func() error { return s.c.DeleteTemplate(s.ctx, id) },
 		"endpoint":      func() error { return s.c.DeleteEndpoint(s.ctx, id) },

@@ -23,7 +23,7 @@ import (
 type document map[string]any
 
 // The kinds, in the order in which things need each other.
-var documentKinds = []string{"group", "authority", "template", "endpoint", "user", "device", "administrator"}
+var documentKinds = []string{"group", "directory", "key-service", "authority", "template", "endpoint", "user", "device", "administrator"}
 
 // The shapes of documents, in the order they are written.
 type (
@@ -107,6 +107,8 @@ func shapeOf(kind string) any {
 	switch kind {
 	case "group":
 		return &groupDoc{}
+	case "directory", "key-service":
+		return &definedDoc{}
 	case "authority":
 		return &authorityDoc{}
 	case "template":
@@ -247,7 +249,8 @@ type landscape struct {
 // refers to them.
 func (s *session) survey(kinds map[string]bool) (*landscape, error) {
 	l := &landscape{ids: map[string]string{}, now: map[string]document{}}
-	steps := map[string]func() error{"group": func() error { return s.surveyGroups(l) }, "authority": func() error { return s.surveyAuthorities(l) },
+	steps := map[string]func() error{"group": func() error { return s.surveyGroups(l) }, "directory": func() error { return s.surveyDirectories(l) },
+		"key-service": func() error { return s.surveyKeyServices(l) }, "authority": func() error { return s.surveyAuthorities(l) },
 		"template": func() error { return s.surveyTemplates(l) }, "endpoint": func() error { return s.surveyEndpoints(l) }, "user": func() error { return s.surveyUsers(l) },
 		"device": func() error { return s.surveyDevices(l) }, "administrator": func() error { return s.surveyAdmins(l) }}
 	for _, kind := range documentKinds {
@@ -307,7 +310,7 @@ func (s *session) surveyGroups(l *landscape) error {
 }
 
 func (s *session) surveyAuthorities(l *landscape) error {
-	return every(func(p resource.PageQuery) (resource.Page[resource.Authority], error) {
+	err := every(func(p resource.PageQuery) (resource.Page[resource.Authority], error) {
 		return s.c.Authorities(s.ctx, resource.AuthorityQuery{PageQuery: p})
 	}, func(a resource.Authority) error {
 		s.remember(a.ID, a.Name)
@@ -318,6 +321,8 @@ func (s *session) surveyAuthorities(l *landscape) error {
 		return l.add(a.ID, authorityDoc{Kind: "authority", Name: a.Name, Type: a.Kind, Group: s.groupName(a.GroupID), Description: a.Description,
 			RatePerSecond: a.RatePerSecond, MaxInFlight: a.MaxInFlight, Disabled: a.Disabled, Settings: settings})
 	})
+	s.nameDeputies(l)
+	return err
 }
 
 // withoutNulls leaves out the settings that have no value.
@@ -335,6 +340,7 @@ func (s *session) surveyTemplates(l *landscape) error {
 		return s.c.Templates(s.ctx, resource.TemplateQuery{PageQuery: p})
 	}, func(t resource.Template) error {
 		s.remember(t.ID, t.Name)
+		t.Spec.Publish.KeyService = ra.KeyServiceID(s.label("key-service", string(t.Spec.Publish.KeyService)))
 		return l.add(t.ID, templateDoc{Kind: "template", Name: t.Name, Group: s.groupName(t.GroupID), Authority: s.label("authority", t.AuthorityID), Description: t.Description,
 			Disabled: t.Disabled, Spec: &t.Spec})
 	})

@@ -14,14 +14,7 @@ func (p *Program) export() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			needs := kinds
-			if kinds["device"] && !kinds["user"] { // devices name their users
-				needs = map[string]bool{"user": true}
-				for k := range kinds {
-					needs[k] = true
-				}
-			}
-			l, err := s.survey(needs)
+			l, err := s.survey(closure(kinds))
 			if err != nil {
 				return err
 			}
@@ -59,6 +52,8 @@ func readKinds(args []string) (map[string]bool, error) {
 		switch a {
 		case "authorities":
 			kind = "authority"
+		case "directories":
+			kind = "directory"
 		case "admin", "admins":
 			kind = "administrator"
 		}

@@ -43,6 +43,16 @@ func (s *session) keyServiceID(ref string) (string, error) {
 	return pick("key service", ref, page.Items, func(k resource.KeyService) bool { return same(k.Name, ref) }, func(k resource.KeyService) string { return k.ID })
 }
 
+// keyServiceOf finds the key service that a template in a document names.
+func (s *session) keyServiceOf(spec *ra.TemplateSpec) (ra.KeyServiceID, error) {
+	ref := string(spec.Publish.KeyService)
+	if ref == "" {
+		return "", nil
+	}
+	id, err := s.keyServiceID(ref)
+	return ra.KeyServiceID(id), err
+}
+
 func keyServiceFlags(c *cobra.Command) {
 	definedFlags(c, &keypolicy.Settings{}, "organization group whose templates may name it, and those of groups below", "send it nothing")
 }

@@ -120,6 +120,10 @@ func (s *session) label(kind, id string) string {
 		if a, err := s.c.Authority(s.ctx, id); err == nil {
 			name = a.Name
 		}
+	case "key-service":
+		if k, err := s.c.KeyService(s.ctx, id); err == nil {
+			name = k.Name
+		}
 	case "template":
 		if t, err := s.c.Template(s.ctx, id); err == nil {
 			name = t.Name

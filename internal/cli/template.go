@@ -130,6 +130,9 @@ func (s *session) templateFile(path string) (in resource.TemplateInput, err erro
 	}
 	refer(&in.GroupID, t.Group, s.groupID)
 	refer(&in.AuthorityID, t.Authority, s.authorityID)
+	if t.Spec != nil && err == nil {
+		in.Spec.Publish.KeyService, err = s.keyServiceOf(t.Spec)
+	}
 	return in, err
 }
 

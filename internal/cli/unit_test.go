@@ -223,12 +223,12 @@ func TestDifferences(t *testing.T) {
 
 func TestOrderOfDocuments(t *testing.T) {
 	docs := inOrder([]document{{"kind": "device", "platform_id": "1"}, {"kind": "group", "name": "c", "parent": "a/b"}, {"kind": "template", "name": "t"}, {"kind": "group", "name": "b", "parent": "a"},
-		{"kind": "authority", "name": "x"}, {"kind": "group", "name": "a"}})
+		{"kind": "authority", "name": "w", "settings": map[string]any{"revoke_through": "x"}}, {"kind": "authority", "name": "x"}, {"kind": "key-service", "name": "k"}, {"kind": "group", "name": "a"}})
 	var got []string
 	for _, d := range docs {
 		got = append(got, d.title())
 	}
-	if want := "group a, group a/b, group a/b/c, authority x, template t, device 1"; strings.Join(got, ", ") != want {
+	if want := "group a, group a/b, group a/b/c, key-service k, authority x, authority w, template t, device 1"; strings.Join(got, ", ") != want {
 		t.Errorf("%v, want %s", got, want)
 	}
 }
