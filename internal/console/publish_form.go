@@ -14,9 +14,11 @@ func (f *specForm) describePublish(s *setting.Form) {
 	made := []string{string(ra.KeyHere), string(ra.KeyAtCA)}
 	s.Section("Where the key also goes", "A key that is made here or at the authority may be brought elsewhere, besides being handed out.")
 	s.Choice(&f.Publish.Key, "publish_key", "Bring the key to").When("key_place", made...).Options(
-		setting.Option{Value: ra.KeyToDirectory, Label: "Its user's directory entry", Help: "As a PKCS #12 under the directory's password for keys. A successor takes its place."},
+		setting.Option{Value: ra.KeyToDirectory, Label: "Its user's directory entry", Help: "As a PKCS #12 under the directory's password for keys. A successor takes its place, unless former keys stay."},
 		setting.Option{Value: ra.KeyToService, Label: "A key service", Help: "Encrypted for the certificate of a web service of your own."})
 	s.Choice((*string)(&f.Publish.KeyService), "publish_key_service", "Key service").When("publish_key", ra.KeyToService).Lookup("key_services")
+	s.Bool(&f.Publish.KeepFormer, "publish_keep_former", "Former keys stay in the directory").When("publish_key", ra.KeyToDirectory).
+		Help("A renewal adds its key beside the former ones, so that whoever reads them can open old mail. Without this it takes their place.")
 	s.Bool(&f.Publish.WithdrawKey, "publish_withdraw_key", "Take the key out of the directory when its certificate is revoked").When("publish_key", ra.KeyToDirectory).
 		Help("Without this it stays there, because mail that was encrypted for it must stay readable.")
 }
@@ -30,7 +32,7 @@ func tidyPublish(s *ra.TemplateSpec) {
 		s.Publish.KeyService = ""
 	}
 	if s.Publish.Key != ra.KeyToDirectory {
-		s.Publish.WithdrawKey = false
+		s.Publish.KeepFormer, s.Publish.WithdrawKey = false, false
 	}
 }
 
@@ -61,6 +63,9 @@ func (v *visit) keyGoes(s *ra.PublishSpec) (lines []previewLine) {
 		lines = append(lines, previewLine{"Key goes to", "its user's directory entry"})
 	case ra.KeyToService:
 		lines = append(lines, previewLine{"Key goes to", "the key service " + v.keyServiceLink(s.KeyService).Title})
+	}
+	if s.KeepFormer {
+		lines = append(lines, previewLine{"Former keys", "stay there"})
 	}
 	if s.WithdrawKey {
 		lines = append(lines, previewLine{"Key taken back", "when its certificate is revoked"})

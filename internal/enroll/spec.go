@@ -228,6 +228,9 @@ func checkPublish(s *ra.PublishSpec, place ra.KeyPlace, p *ra.Problems) {
 	if s.Key != ra.KeyToService && s.KeyService != "" {
 		p.Add("publish.key_service", "A key service is named, and keys do not go to one.", "Leave it out, or set publish.key to service.")
 	}
+	if s.KeepFormer && s.Key != ra.KeyToDirectory {
+		p.Add("publish.keep_former", "Former keys are kept in directories only.", "Leave it out, or set publish.key to directory.")
+	}
 	if s.WithdrawKey && s.Key != ra.KeyToDirectory {
 		p.Add("publish.withdraw_key", "Keys are taken back from directories only.", "Leave it out, or set publish.key to directory.")
 	}

@@ -129,6 +129,19 @@ func digest(value []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// keepsFormer reports whether the template of a certificate leaves the keys of its
+// predecessors in the directory.
+func keepsFormer(tx *store.Tx, c *ra.Certificate) (bool, error) {
+	t, err := tx.Template(c.TemplateID)
+	if ra.KindOf(err) == ra.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return t.Spec.Publish.KeepFormer, nil
+}
+
 // predecessors gives the deliveries of the certificates that c has replaced, one
 // after the other, as far as they are in the same directory.
 func predecessors(tx *store.Tx, c *ra.Certificate, in ra.DirectoryID) (list []*ra.KeyDelivery, err error) {

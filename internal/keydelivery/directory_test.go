@@ -181,7 +181,26 @@ func TestToDirectory(t *testing.T) {
 		w.work(o.to)
 		w.stands(sixth, false, ra.ActionNone)
 		o.inEntry("userPKCS12", keyPassword)
-		if delivered, withdrawn := len(w.trail("key.delivered")), len(w.trail("key.withdrawn")); delivered != 4 || withdrawn != 1 {
+
+		// Former keys stay where the template says so, whatever comes first.
+		keeps := w.template(ra.PublishSpec{Key: ra.KeyToDirectory, KeepFormer: true, WithdrawKey: true})
+		oldest := w.issue(keeps, w.user.ID)
+		waits := w.stands(oldest, false, ra.ActionHandOver)
+		waits.At = w.clock.Now().Add(time.Hour)
+		if err := w.DB.Write(ctx, func(tx *store.Tx) error { return tx.UpdateKeyDelivery(waits) }); err != nil {
+			w.t.Fatal(err)
+		}
+		newer := w.renew(oldest.ID)
+		w.work(o.to)
+		w.clock.Advance(2 * time.Hour)
+		w.work(o.to)
+		newest := w.renew(newer.ID)
+		w.work(o.to)
+		o.inEntry("userPKCS12", keyPassword, oldest, newer, newest)
+		w.revoke(newer.ID, ra.KeyCompromise)
+		w.work(o.to)
+		o.inEntry("userPKCS12", keyPassword, oldest, newest)
+		if delivered, withdrawn := len(w.trail("key.delivered")), len(w.trail("key.withdrawn")); delivered != 7 || withdrawn != 2 {
 			w.t.Errorf("%d deliveries and %d withdrawals are in the audit log", delivered, withdrawn)
 		}
 

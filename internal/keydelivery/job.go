@@ -195,16 +195,26 @@ func (s *Service) load(ctx context.Context, d *ra.KeyDelivery) (p *parcel, idle 
 			return nil
 		}
 		if d.Directory != "" {
-			if idle, err = overtaken(tx, p.certificate); err != nil || idle != "" {
-				return err
-			}
-			if p.former, err = predecessors(tx, p.certificate, d.Directory); err != nil {
+			if idle, err = succession(tx, p); err != nil || idle != "" {
 				return err
 			}
 		}
 		return s.fill(tx, p)
 	})
 	return p, idle, err
+}
+
+// succession finds what a key takes the place of in a directory, and why it does
+// not belong there itself any more.
+func succession(tx *store.Tx, p *parcel) (idle string, err error) {
+	if keep, err := keepsFormer(tx, p.certificate); err != nil || keep {
+		return "", err
+	}
+	if idle, err = overtaken(tx, p.certificate); err != nil || idle != "" {
+		return idle, err
+	}
+	p.former, err = predecessors(tx, p.certificate, p.Directory)
+	return "", err
 }
 
 // fill adds key, chain and whom they are for.

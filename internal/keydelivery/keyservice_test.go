@@ -182,6 +182,7 @@ func TestKeysStay(t *testing.T) {
 			"service, unused":  {ra.KeyHere, ra.PublishSpec{KeyService: k.ID}, "publish.key_service"},
 			"back from one":    {ra.KeyHere, ra.PublishSpec{Key: ra.KeyToService, KeyService: k.ID, WithdrawKey: true}, "publish.withdraw_key"},
 			"no directory":     {ra.KeyHere, ra.PublishSpec{Key: ra.KeyToDirectory}, "publish.key"},
+			"kept at one":      {ra.KeyHere, ra.PublishSpec{Key: ra.KeyToService, KeyService: k.ID, KeepFormer: true}, "publish.keep_former"},
 			"back, from where": {ra.KeyHere, ra.PublishSpec{WithdrawKey: true}, "publish.withdraw_key"},
 		} {
 			s := spec(c.publish)

@@ -61,6 +61,7 @@ type PublishSpec struct {
 	Certificate bool         `json:"certificate,omitempty"`  // to the user's userCertificate attribute
 	Key         string       `json:"key,omitempty"`          // "", or one of KeyToDirectory and KeyToService
 	KeyService  KeyServiceID `json:"key_service,omitempty"`  // the one that gets the key
+	KeepFormer  bool         `json:"keep_former,omitempty"`  // a renewal leaves the former keys in the directory
 	WithdrawKey bool         `json:"withdraw_key,omitempty"` // revocation takes the key out of the directory, too
 }
 
