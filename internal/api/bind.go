@@ -41,8 +41,23 @@ func (r route) operation() huma.Operation {
 	}
 	if r.Long {
 		op.MaxBodyBytes, op.BodyReadTimeout = maxImport, longer
+		op.Metadata = map[string]any{needs: r.Needs}
 	}
 	return op
+}
+
+// needs is what the metadata of an operation with a large body has its permission
+// under.
+const needs = "needs"
+
+// mayBring reports with a Denied error when an actor could not do anywhere what
+// an operation with a large body is for, so that the body is not read in vain.
+func mayBring(op *huma.Operation, actor ra.Actor) error {
+	p, _ := op.Metadata[needs].(access.Permission)
+	if p == "" || op.RequestBody == nil || access.May(actor, p) {
+		return nil
+	}
+	return access.Check(actor, p, "")
 }
 
 // tag groups operations by the first word of their path.
@@ -76,6 +91,9 @@ func (s *Server) signIn(limit time.Duration) func(huma.Context, func(huma.Contex
 		ctx, cancel := context.WithTimeout(c.Context(), limit)
 		defer cancel()
 		actor, err := s.actor(ctx, c.Header("Authorization"), c.RemoteAddr())
+		if err == nil {
+			err = mayBring(c.Operation(), actor)
+		}
 		if err != nil {
 			p := s.problemOf(ctx, c.Operation().OperationID, err)
 			for name, values := range p.headers {

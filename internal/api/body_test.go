@@ -60,3 +60,36 @@ func TestEveryBodyIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestBodyInVain: a large body is not read for somebody who may not bring it.
+func TestBodyInVain(t *testing.T) {
+	w := sqlite(t)
+	var viewer struct{ Token string }
+	w.do(http.StatusCreated, post, "/tokens", map[string]any{"name": "looker", "grants": []any{map[string]any{"role": "viewer"}}, "life": "30d"}, &viewer)
+	doc, looked := w.document(), 0
+	for _, r := range w.server.routes() {
+		takes := doc[r.ID].RequestBody
+		if takes == nil || takes.Content["text/csv"] == nil {
+			continue
+		}
+		looked++
+		body := &endless{start: "name\n"}
+		request, err := http.NewRequest(r.Method, w.url+prefix+r.Path, io.NopCloser(body))
+		must(t, err)
+		request.Header.Set("Authorization", "Bearer "+viewer.Token)
+		request.Header.Set("Content-Type", "text/csv")
+		answer, err := http.DefaultTransport.RoundTrip(request)
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusForbidden {
+				t.Errorf("%s: %d", r.ID, answer.StatusCode)
+			}
+		}
+		if body.taken > 12<<20 {
+			t.Errorf("%s: %d bytes were taken", r.ID, body.taken)
+		}
+	}
+	if looked < 2 {
+		t.Errorf("%d operations take a file", looked)
+	}
+}
