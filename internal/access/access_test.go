@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"chancery/internal/access"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // matrix is what each role may do, written down a second time: a change of the
 // product's table has to be meant.

@@ -29,6 +29,7 @@ var adcsFaults = map[string]struct {
 // TestADCSLost: whatever is lost on the way, and at whatever step, there is one
 // certificate in the end, and it is the first one that the CA made.
 func TestADCSLost(t *testing.T) {
+	t.Parallel()
 	c := startCorp(t, played.Config{})
 	for _, way := range []struct {
 		name string

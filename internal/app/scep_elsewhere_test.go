@@ -149,6 +149,7 @@ func (s *outside) issued(c *x509.Certificate) {
 // behind it in their place. Clients that cannot talk to that server by themselves
 // (strongSwan to either, certmonger to micromdm/scep) enrol and renew.
 func TestSCEPElsewhere(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(*testing.T) backend{"step-ca": stepCA, "micromdm": scepServer} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t)

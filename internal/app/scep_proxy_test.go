@@ -124,6 +124,7 @@ var pairs = []struct {
 // TestSCEPPairs has every client enrol and renew at every server that it works
 // with, once by delegate, which is directly, and once through the proxy.
 func TestSCEPPairs(t *testing.T) {
+	t.Parallel()
 	const challenge = "a-challenge-of-the-backend"
 	front := startFront(t, nil)
 	old := testpeer.StartSCEPServer(t, testpeer.SCEPServerOptions{Challenge: challenge})

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"chancery/internal/audit"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // TestRecord: a line is there exactly when its transaction is, filled in as far
 // as its author left it open, and secrets in its details are masked.

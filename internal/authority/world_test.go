@@ -16,13 +16,14 @@ import (
 	"chancery/internal/ca/embedded"
 	"chancery/internal/ca/scripted"
 	"chancery/internal/inventory"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 type clock struct{ ms atomic.Int64 }
 

@@ -13,13 +13,14 @@ import (
 	"chancery/internal/directory"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // clock is a clock that moves when a test says so.
 type clock struct{ ms atomic.Int64 }

@@ -20,6 +20,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
@@ -28,7 +29,7 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // world is a sound installation with two organizations, of which each test
 // breaks something.

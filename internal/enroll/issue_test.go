@@ -16,6 +16,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/ra"
 	"chancery/internal/store"
+	"chancery/internal/testpeer"
 )
 
 // asked is a first request of the phone, waited for.
@@ -311,7 +312,9 @@ func TestLimits(t *testing.T) {
 // TestPlanAndQueue runs the real queue from end to end: what was left waiting,
 // pending and unreachable ends as certificates, nothing twice.
 func TestPlanAndQueue(t *testing.T) {
-	each(t, func(w *world) {
+	testpeer.EachDatabase(t, func(t *testing.T, _, address string) {
+		t.Parallel() // it waits most of the time
+		w := newWorld(t, address)
 		w.script.Again = time.Second
 		ids := []ra.RequestID{}
 		tpl, here := w.template(w.outer, wifi()), w.template(w.inner, vpn())

@@ -21,6 +21,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
@@ -28,7 +29,7 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // clock is a clock that moves when a test says so.
 type clock struct{ ms atomic.Int64 }

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 var noon = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -146,7 +147,7 @@ func TestWatchOverTheClock(t *testing.T) {
 }
 
 func TestWatchOverTheDatabase(t *testing.T) {
-	w := newWorld(t, "sqlite:"+t.TempDir()+"/x.db")
+	w := newWorld(t, testpeer.SQLite(t))
 	further := []Problem{{Name: "list", Message: "m", Remedy: "r"}}
 	w.Further = []func(context.Context) []Problem{func(context.Context) []Problem { return further }}
 	w.Look(t.Context())

@@ -34,6 +34,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/keydelivery"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
@@ -42,7 +43,7 @@ import (
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // clock is a clock that moves when a test says so.
 type clock struct{ ms atomic.Int64 }

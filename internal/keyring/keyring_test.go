@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 var owner = ra.Actor{Kind: ra.ActorLocal, Name: "test", Grants: []ra.Grant{{Role: ra.RoleOwner}}}
 

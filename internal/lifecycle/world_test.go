@@ -25,6 +25,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
@@ -33,7 +34,7 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // clock is a clock that moves when a test says so.
 type clock struct {

@@ -18,6 +18,7 @@ import (
 	"chancery/internal/ca/scripted"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/pass"
 	"chancery/internal/pass/passtest"
 	"chancery/internal/ra"
@@ -28,7 +29,7 @@ import (
 	"chancery/internal/wire/scepmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 func must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {

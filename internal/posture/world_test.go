@@ -27,6 +27,7 @@ import (
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ldapdir"
 	"chancery/internal/posture"
 	"chancery/internal/ra"
@@ -37,7 +38,7 @@ import (
 	"chancery/internal/wire/secdesc"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 const (
 	password = "Pa55-of-svc"

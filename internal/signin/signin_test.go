@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"chancery/internal/access"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/ra"
 	"chancery/internal/secret"
 	"chancery/internal/store"
 	"chancery/internal/testpeer"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // cheap keeps password checks from taking the time of the tests.
 var cheap = cost{memory: 64, passes: 1, threads: 1}

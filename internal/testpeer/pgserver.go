@@ -38,6 +38,7 @@ type postgres struct {
 	user     *syscall.Credential // who runs it; nil means the test's user
 	daemon   *daemon
 	sweeper  io.Closer
+	template string // the database that new ones are copies of; empty: none
 }
 
 // newPostgres makes a server in a new directory and starts it. The directory
@@ -146,7 +147,7 @@ func (p *postgres) start() error {
 	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(p.port), "unix_socket_directories=",
 		"fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0",
-		"shared_buffers=64MB", "max_connections=200",
+		"shared_buffers=64MB", "max_connections=200", "dynamic_shared_memory_type=mmap", // else it outlives a kill
 	}
 	args := []string{"-D", p.data()}
 	for _, s := range settings {
@@ -210,7 +211,39 @@ func (p *postgres) remove(signal syscall.Signal) {
 // createDatabase gives the new database's name.
 func (p *postgres) createDatabase() (string, error) {
 	name := "test_" + strings.ToLower(rand.Text()[:12])
-	return name, p.admin("CREATE DATABASE " + name + " OWNER " + postgresRole)
+	statement := "CREATE DATABASE " + name + " OWNER " + postgresRole
+	if p.template != "" {
+		statement += " TEMPLATE " + p.template
+	}
+	return name, p.admin(statement)
+}
+
+// prepare makes the database that all later ones are copies of. Who was just
+// connected to it may still be leaving, and it cannot be copied before.
+func (p *postgres) prepare() error {
+	name, err := p.createDatabase()
+	if err != nil {
+		return err
+	}
+	if err := prepared.run(p.address(postgresRole, name)); err != nil {
+		return err
+	}
+	p.template = name
+	return p.daemon.await(postgresTimeout, func(ctx context.Context) error {
+		conn, err := pgx.Connect(ctx, p.address("postgres", "postgres"))
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		var there int
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'", name).Scan(&there); err != nil {
+			return err
+		}
+		if there > 0 {
+			return fmt.Errorf("%d are still connected to the prepared database", there)
+		}
+		return nil
+	})
 }
 
 // admin runs one statement as the superuser.

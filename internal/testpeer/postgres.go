@@ -16,7 +16,11 @@ type sharedPostgres struct {
 }
 
 func (s *sharedPostgres) get() (*postgres, error) {
-	s.once.Do(func() { s.server, s.err = newPostgres() })
+	s.once.Do(func() {
+		if s.server, s.err = newPostgres(); s.err == nil && len(prepared.steps) > 0 {
+			s.err = s.server.prepare()
+		}
+	})
 	return s.server, s.err
 }
 
@@ -28,8 +32,8 @@ func (s *sharedPostgres) stop() {
 	}
 }
 
-// Postgres makes an empty database and gives its address as a postgres:// URL
-// for pgx. The database is dropped when the test ends. The server behind it is
+// Postgres makes a database, empty or prepared as [Main] was told, and gives its
+// address as a postgres:// URL for pgx. The database is dropped when the test ends. The server behind it is
 // started by the first caller in a test process and shared by all others; the
 // role in the address owns the database and is nothing more than that.
 func Postgres(t testing.TB) string {
@@ -69,7 +73,7 @@ func PostgresServer(t testing.TB) *PostgresDaemon {
 	return &PostgresDaemon{t: t, server: server}
 }
 
-// Database makes an empty database and gives its address, as [Postgres] does.
+// Database makes an empty database and gives its address as [Postgres] does.
 func (d *PostgresDaemon) Database() string {
 	d.t.Helper()
 	name, err := d.server.createDatabase()

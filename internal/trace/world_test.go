@@ -21,6 +21,7 @@ import (
 	double "chancery/internal/doubles/ndes"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/pass"
 	"chancery/internal/ra"
 	"chancery/internal/scepclient"
@@ -31,7 +32,7 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 func must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {
@@ -156,7 +157,7 @@ var deviceKey = sync.OnceValue(func() crypto.Signer {
 // begin starts a server and makes a pass for the device.
 func begin(t *testing.T, cfg double.Config) *enrolment {
 	t.Helper()
-	e := &enrolment{world: newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"))}
+	e := &enrolment{world: newWorld(t, testpeer.SQLite(t))}
 	cfg.Anonymous, cfg.Now = true, e.clock.now
 	e.server = must(double.New(cfg))(t)
 	if err := e.server.Start(); err != nil {

@@ -25,6 +25,7 @@ import (
 	"chancery/internal/door/scep"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/lifecycle"
 	"chancery/internal/ra"
 	"chancery/internal/seal"
@@ -33,7 +34,7 @@ import (
 	"chancery/internal/wire/cms"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // must gives v, or ends the test.
 func must[T any](v T, err error) func(testing.TB) T {

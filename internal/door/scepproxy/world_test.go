@@ -19,6 +19,7 @@ import (
 	"chancery/internal/door/scepproxy"
 	"chancery/internal/enroll"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/pass"
 	"chancery/internal/pass/passtest"
 	"chancery/internal/ra"
@@ -29,7 +30,7 @@ import (
 	"chancery/internal/wire/scepmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 func must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {
@@ -138,7 +139,7 @@ func each(t *testing.T, test func(w *world)) {
 // one is a world on SQLite, for what is the same on every engine.
 func one(t testing.TB, kinds ...ca.Kind) *world {
 	t.Helper()
-	return newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"), kinds...)
+	return newWorld(t, testpeer.SQLite(t), kinds...)
 }
 
 func (w *world) newAuthority(kind string) *ra.Authority {
