@@ -3,6 +3,7 @@ package adcsclient
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 
 	"chancery/internal/ra"
 	"chancery/internal/wire/adcsmsg"
@@ -58,6 +59,38 @@ func (c *Client) CACertificates(ctx context.Context) ([]*x509.Certificate, error
 	list, err := adcsmsg.ReadChain(own, chain)
 	if err != nil {
 		return nil, malformed(err)
+	}
+	return list, nil
+}
+
+// maxRenewals bounds how many certificates of its own a CA can have had.
+const maxRenewals = 200
+
+// SigningCertificates gives every certificate that the CA has had for itself, the
+// present one first: one for each renewal, with a new key or with the same.
+func (c *Client) SigningCertificates(ctx context.Context) ([]*x509.Certificate, error) {
+	b, err := c.CAProperty(ctx, adcsmsg.PropSigningCount, 0)
+	if err != nil {
+		return nil, needs(err, "Read")
+	}
+	count, err := adcsmsg.Long(b)
+	if err == nil && (count == 0 || count > maxRenewals) {
+		err = fmt.Errorf("%d certificates of the CA", count)
+	}
+	if err != nil {
+		return nil, malformed(err)
+	}
+	var list []*x509.Certificate
+	for index := int(count) - 1; index >= 0; index-- {
+		der, err := c.CAProperty(ctx, adcsmsg.PropSigning, uint32(index))
+		if err != nil {
+			return nil, err
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, malformed(err)
+		}
+		list = append(list, cert)
 	}
 	return list, nil
 }

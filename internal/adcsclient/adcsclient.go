@@ -111,21 +111,25 @@ func Code(err error) hresult.Code {
 // call calls a method, takes the HRESULT off its answer and makes an error of it
 // when it is one.
 func call(ctx context.Context, to Caller, iid msrpc.UUID, opnum uint16, stub []byte, err error) ([]byte, error) {
-	if err != nil {
-		return nil, ra.Errorf(ra.Invalid, "A value cannot be sent to the CA.").WithRemedy("Look for line breaks and unusual characters in the names of the CA and of its template.").WithCause(err).WithRetry(ra.Never)
-	}
-	out, err := to.Call(ctx, iid, opnum, stub)
-	if err != nil {
-		return nil, explain(err)
-	}
-	if len(out) < 4 {
-		return nil, malformed(fmt.Errorf("an answer of %d octets", len(out)))
-	}
-	out, code := out[:len(out)-4], binary.LittleEndian.Uint32(out[len(out)-4:])
-	if code != 0 {
+	out, code, err := ask(ctx, to, iid, opnum, stub, err)
+	if err == nil && code != 0 {
 		return nil, hresult.Error(code, "")
 	}
-	return out, nil
+	return out, err
+}
+
+// ask calls a method and takes the HRESULT off its answer.
+func ask(ctx context.Context, to Caller, iid msrpc.UUID, opnum uint16, stub []byte, err error) (out []byte, code uint32, _ error) {
+	if err != nil {
+		return nil, 0, ra.Errorf(ra.Invalid, "A value cannot be sent to the CA.").WithRemedy("Look for line breaks and unusual characters in the names of the CA and of its template.").WithCause(err).WithRetry(ra.Never)
+	}
+	if out, err = to.Call(ctx, iid, opnum, stub); err != nil {
+		return nil, 0, explain(err)
+	}
+	if len(out) < 4 {
+		return nil, 0, malformed(fmt.Errorf("an answer of %d octets", len(out)))
+	}
+	return out[:len(out)-4], binary.LittleEndian.Uint32(out[len(out)-4:]), nil
 }
 
 // explain gives an error of the way in the words for its code, and marks what

@@ -142,6 +142,11 @@ func TestFind(t *testing.T) {
 	if rows, err := c.Find(t.Context(), since, "ChanceryRequest", "req_"); err != nil || len(rows) != 0 {
 		t.Errorf("nothing: %d rows, %v", len(rows), err)
 	}
+	w = newWorld(t, played.Config{EndsFalse: true})
+	must(t, w.client(adcsclient.DCOM), "WebServer", "y")
+	if rows, err := w.client(adcsclient.DCOM).Find(t.Context(), since, "ChanceryRequest", "req_y"); err != nil || len(rows) != 1 {
+		t.Errorf("a view that ends with S_FALSE: %d rows, %v", len(rows), err)
+	}
 	if rows, err := c.Find(t.Context(), time.Now().Add(time.Hour), "ChanceryRequest", "req_7"); err != nil || len(rows) != 0 {
 		t.Errorf("since tomorrow: %d rows, %v", len(rows), err)
 	}
@@ -149,6 +154,113 @@ func TestFind(t *testing.T) {
 	if ra.KindOf(err) != ra.RefusedByCA || adcsclient.IsLost(err) {
 		t.Errorf("without the right: %v", err)
 	}
+}
+
+// TestRetrieveBySerial: a certificate by its serial number, in the states that it can
+// be in.
+func TestRetrieveBySerial(t *testing.T) {
+	w := newWorld(t, played.Config{})
+	c := w.client(adcsclient.DCOM)
+	leaf := must(t, c, "WebServer", "x").Chain[0]
+	if der, err := c.RetrieveBySerial(t.Context(), leaf.SerialNumber); err != nil || string(der) != string(leaf.Raw) {
+		t.Errorf("%d octets, %v", len(der), err)
+	}
+	_, err := c.RetrieveBySerial(t.Context(), big.NewInt(0x0a61))
+	wantCode(t, err, ra.NotFound, hresult.PropertyEmpty)
+	if err := c.Revoke(t.Context(), leaf.SerialNumber, 1, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RetrieveBySerial(t.Context(), leaf.SerialNumber); ra.KindOf(err) != ra.RefusedByCA || adcsclient.IsLost(err) {
+		t.Errorf("revoked: %v", err)
+	}
+	if _, err := c.RetrieveBySerial(t.Context(), big.NewInt(-1)); ra.KindOf(err) != ra.Invalid {
+		t.Errorf("a number below zero: %v", err)
+	}
+	w.SetFault(played.Fault{At: played.Request2, Act: played.EmptyBlobs})
+	second := must(t, c, "WebServer", "y").Chain[0]
+	if _, err := c.RetrieveBySerial(t.Context(), second.SerialNumber); ra.KindOf(err) != ra.Unreachable {
+		t.Errorf("issued, without a certificate: %v", err)
+	}
+	_, err = w.as(adcsclient.DCOM, "nobody").RetrieveBySerial(t.Context(), second.SerialNumber)
+	wantCode(t, err, ra.RefusedByCA, 0x80094011)
+}
+
+// TestSigningCertificates: one for each renewal, the present one first.
+func TestSigningCertificates(t *testing.T) {
+	w := newWorld(t, played.Config{FormerKeys: 2})
+	list, err := w.client(adcsclient.DCOM).SigningCertificates(t.Context())
+	if err != nil || len(list) != 3 || !list[0].Equal(w.Certificate()) || !list[1].NotAfter.After(list[2].NotAfter) {
+		t.Errorf("%d certificates, %v", len(list), err)
+	}
+	_, err = w.as(adcsclient.DCOM, "nobody").SigningCertificates(t.Context())
+	wantCode(t, err, ra.RefusedByCA, hresult.AccessDenied)
+}
+
+// TestRecords: a view in order, in answers that grow with what they hold.
+func TestRecords(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		t.Run(fmt.Sprintf("ends with S_FALSE %v", ends), func(t *testing.T) {
+			records(t, newWorld(t, played.Config{EllipticKeys: true, EndsFalse: ends}))
+		})
+	}
+}
+
+func records(t *testing.T, w *world) {
+	const rows = 700
+	if _, err := w.Seed(rows, func(i int) played.Seed {
+		if i%7 == 3 {
+			return played.Seed{Disposition: 31}
+		}
+		return played.Seed{Caller: fmt.Sprintf(`CORP\u%d`, i)}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := w.client(adcsclient.DCOM)
+	read := func(q adcsclient.Query) (sizes []int, last uint32) {
+		t.Helper()
+		r, err := c.OpenRecords(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close(t.Context())
+		for {
+			list, err := r.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list) == 0 {
+				return sizes, last
+			}
+			for _, x := range list {
+				if x.RequestID <= last || x.Disposition != adcsclient.RowIssued || x.Caller != fmt.Sprintf(`CORP\u%d`, x.RequestID-1) || len(x.Certificate) == 0 || x.Serial == "" {
+					t.Fatalf("%+v behind %d", x, last)
+				}
+				last = x.RequestID
+			}
+			sizes = append(sizes, len(list))
+		}
+	}
+	if sizes, last := read(adcsclient.Query{}); sum(sizes) != 600 || last != rows || sizes[0] != 20 || sizes[1] < 100 {
+		t.Errorf("sizes %v, last %d", sizes, last)
+	}
+	if sizes, last := read(adcsclient.Query{After: 600, AtOnce: 9}); sum(sizes) != 86 || last != rows || slices.Max(sizes) != 9 {
+		t.Errorf("sizes %v, last %d", sizes, last)
+	}
+	if sizes, _ := read(adcsclient.Query{EndsAfter: time.Now().AddDate(2, 0, 0)}); len(sizes) != 0 {
+		t.Errorf("of those that end in two years: %v", sizes)
+	}
+	_, err := w.as(adcsclient.DCOM, "nobody").OpenRecords(t.Context(), adcsclient.Query{})
+	wantCode(t, err, ra.RefusedByCA, hresult.AccessDenied)
+	if _, err := w.as(adcsclient.RPC, "svc-ra").OpenRecords(t.Context(), adcsclient.Query{}); ra.KindOf(err) != ra.Invalid {
+		t.Errorf("without DCOM: %v", err)
+	}
+}
+
+func sum(list []int) (n int) {
+	for _, x := range list {
+		n += x
+	}
+	return n
 }
 
 // TestNeedsDCOM: what ICertPassage does not know is told so.
@@ -164,6 +276,8 @@ func TestNeedsDCOM(t *testing.T) {
 		"PublishCRL":     func() error { return c.PublishCRL(t.Context()) },
 		"MyRoles":        func() error { _, err := c.MyRoles(t.Context()); return err },
 		"Security":       func() error { _, err := c.Security(t.Context()); return err },
+		"BySerial":       func() error { _, err := c.RetrieveBySerial(t.Context(), big.NewInt(1)); return err },
+		"Signing":        func() error { _, err := c.SigningCertificates(t.Context()); return err },
 		"Find":           func() error { _, err := c.Find(t.Context(), time.Now(), "a", "b"); return err },
 	} {
 		if err := call(); ra.KindOf(err) != ra.Invalid || ra.AsError(err).Remedy == "" {

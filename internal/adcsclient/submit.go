@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"math/big"
 	"time"
 
 	"chancery/internal/ra"
@@ -36,6 +37,38 @@ func (c *Client) Retrieve(ctx context.Context, id uint32) (Result, error) {
 		err = unknownRequest(err)
 	}
 	return r, err
+}
+
+// RetrieveBySerial gives the certificate of a serial number, DER, as far as the CA
+// gives certificates out: one that has been revoked is RefusedByCA, an unknown one
+// is NotFound. It needs Request Certificates, and DCOM.
+func (c *Client) RetrieveBySerial(ctx context.Context, serial *big.Int) ([]byte, error) {
+	if err := c.needsDCOM(); err != nil {
+		return nil, err
+	}
+	text, err := adcsmsg.SerialText(serial)
+	var stub []byte
+	if err == nil {
+		stub, err = adcsmsg.EncodeRetrieve(c.authority, text)
+	}
+	out, err := call(ctx, c.requests, adcsmsg.CertRequestD2, adcsmsg.OpRequest2, stub, err)
+	if err != nil {
+		return nil, err
+	}
+	a, err := adcsmsg.DecodeAnswer(out)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	if a.Disposition == adcsmsg.Issued && len(a.Leaf) > 0 {
+		return a.Leaf, nil // what comes beside it is not looked at: it may be a full response
+	}
+	if _, err = read(a); err == nil {
+		err = ended("The certificate of this serial number has not been issued yet.", "Look at the request in the CA's console.", "")
+	}
+	if Code(err) == hresult.PropertyEmpty {
+		err = unknownRequest(err)
+	}
+	return nil, err
 }
 
 func unknownRequest(err error) error {

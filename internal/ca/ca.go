@@ -337,6 +337,7 @@ const (
 	CanChain     Ability = "chain"
 	CanCRL       Ability = "crl"
 	CanSignCRL   Ability = "sign_crl"
+	CanList      Ability = "list"
 )
 
 // Abilities tells what an open connector can do, in display order.
@@ -370,6 +371,8 @@ func Abilities(c Connector) []Ability {
 	add(ok, CanCRL)
 	_, ok = c.(CRLSigner)
 	add(ok, CanSignCRL)
+	_, ok = c.(Lister)
+	add(ok, CanList)
 	return out
 }
 

@@ -26,6 +26,8 @@ const (
 	ActionHandOver Action = "hand_over" // a key made here belongs into its user's directory entry or to a key service
 	ActionTakeBack Action = "take_back" // and does not any longer
 
+	ActionImport Action = "import" // what an authority issued without this server is taken over
+
 	ActionEvaluate Action = "evaluate" // the guard looks at an authority and its templates
 	ActionMend     Action = "mend"     // people mend a danger, or sign it off
 )
@@ -50,7 +52,7 @@ func (o Obligation) Late(now time.Time) bool {
 // ObligationRow is one waiting row of any kind, as lists show it.
 type ObligationRow struct {
 	Obligation
-	Kind      string // "request", "certificate", "pass", "directory", "publication", "key_delivery", "posture" or "danger"
+	Kind      string // "request", "certificate", "pass", "directory", "publication", "key_delivery", "posture", "danger" or "ca_import"
 	ID        string
 	Title     string // subject of the request or certificate
 	GroupID   GroupID

@@ -41,6 +41,8 @@ type (
 	DangerID      string // dng_
 	KeyServiceID  string // ksv_
 	KeyDeliveryID string // kdl_
+	CAImportRunID string // cir_
+	DifferenceID  string // dif_
 )
 
 // Prefixes of the typed IDs.
@@ -65,6 +67,8 @@ const (
 	DangerPrefix      = "dng"
 	KeyServicePrefix  = "ksv"
 	KeyDeliveryPrefix = "kdl"
+	CAImportRunPrefix = "cir"
+	DifferencePrefix  = "dif"
 )
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)

@@ -15,6 +15,9 @@
 // down before it leaves (journal.go). After an answer was lost, the CA's database is
 // asked for the attribute before anything is asked for again (find.go), so that one
 // request never gets two certificates.
+//
+// The same database tells of the certificates that the CA issued without this
+// server (list.go).
 package adcs
 
 import (
@@ -41,14 +44,15 @@ func Kind() ca.Kind {
 			KeyTypes:  []string{"rsa-2048", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521"},
 			Revoke:    true, Hold: true, Renew: true, Pending: true, Sure: true, SID: true,
 			Ports: "TCP 135 and 49152-65535 to the CA (445 for the named pipe); TCP 88 to the domain controllers for Kerberos",
-			Limits: "Validity, usage and further extensions come from the CA's template. Revocation, templates and finding a request whose answer was lost need DCOM; " +
+			Limits: "Validity, usage and further extensions come from the CA's template. Revocation, templates, taking over what the CA issued before and finding a request whose answer was lost need DCOM; " +
 				"without it such a request waits for somebody to look at the CA. Templates with key archival or key attestation cannot be used.",
 			InFlight: 16,
 		},
 	}
 }
 
-// Connect opens a connector.
+// Connect opens a connector: a *Lister where the protocols have DCOM, else a
+// *Connector.
 func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) {
 	host, err := hostOf(s.Server)
 	if err != nil {
@@ -65,6 +69,9 @@ func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) 
 		}})
 	if c.agent, err = s.agent(); err != nil {
 		return nil, err
+	}
+	if c.manages() {
+		return &Lister{c}, nil
 	}
 	return c, nil
 }

@@ -224,7 +224,7 @@ func (c *Connector) probeRights(ctx context.Context) (ca.StepState, string, stri
 		return ca.StepFailed, "The account may not request certificates from this CA.", "Give it Request Certificates and Read in the security properties of the CA."
 	case len(lacks) > 0:
 		return ca.StepWarning, detail + " It lacks " + strings.Join(lacks, ", ") + ".",
-			"Give it these rights in the security properties of the CA: Read shows the CA's database after an answer was lost, Issue and Manage Certificates revokes, Manage CA publishes the CRL."
+			"Give it these rights in the security properties of the CA: Read shows the CA's database, for what it issued before and after an answer was lost, Issue and Manage Certificates revokes, Manage CA publishes the CRL."
 	}
 	return ca.StepOK, detail, ""
 }

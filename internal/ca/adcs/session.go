@@ -24,12 +24,16 @@ func (c *Connector) rpcOptions(ctx context.Context) rpc.Options {
 		defer cancel()
 		return c.env.Dial(ctx, network, address)
 	}
-	return rpc.Options{Dial: dial, Login: within(ctx, c.account.Security), SMB: within(ctx, c.account.Initiator)}
+	return rpc.Options{Dial: dial, Login: within(ctx, c.settings.Timeout, c.account.Security), SMB: within(ctx, c.settings.Timeout, c.account.Initiator)}
 }
 
-// within binds a way to log in to a context.
-func within[T any](ctx context.Context, begin func(context.Context, string) (T, error)) func(target string) (T, error) {
-	return func(target string) (T, error) { return begin(ctx, target) }
+// within binds a way to log in to a context, and to the time for one question.
+func within[T any](ctx context.Context, limit time.Duration, begin func(context.Context, string) (T, error)) func(target string) (T, error) {
+	return func(target string) (T, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return begin(ctx, target)
+	}
 }
 
 // with runs f in a session with the CA. The protocols are tried in their order as

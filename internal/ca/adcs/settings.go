@@ -66,7 +66,7 @@ func (s *Settings) Describe(f *setting.Form) {
 		Help("The CA's certificate and those above it, as PEM. Answers from any other CA are refused. Left empty, what the server says is believed; over RPC without DCOM, devices are then given no chain but what comes with their certificate.")
 	f.Section("Connection", "")
 	f.List(&s.Protocols, "protocols", "Protocols").Default([]string{string(adcsclient.DCOM), string(adcsclient.RPC)}).Check(checkProtocols).
-		Help("In the order they are tried: dcom, rpc (ICertPassage over TCP), pipe (the same over the named pipe). Only dcom can revoke, list templates and look into the CA's database.")
+		Help("In the order they are tried: dcom, rpc (ICertPassage over TCP), pipe (the same over the named pipe). Only dcom can revoke, list templates and read the CA's database, which finds lost answers and takes over what the CA issued before.")
 	f.Duration(&s.Timeout, "timeout", "Reply timeout").Default(30*time.Second).Between(time.Second, 5*time.Minute).Advanced().
 		Help("For one question to the CA, the login included.")
 	s.describeAccount(f)
@@ -87,7 +87,7 @@ func (s *Settings) describeAccount(f *setting.Form) {
 		setting.Option{Value: string(rpclogin.Kerberos), Label: "Kerberos"},
 		setting.Option{Value: string(rpclogin.NTLM), Label: "NTLM", Help: "For servers without a domain controller in reach."})
 	f.Text(&s.User, "user", "User name").Required().MaxLength(256).Placeholder(`CORP\svc-chancery`).
-		Help("An account with Request Certificates at the CA (for revocation Issue and Manage Certificates), Enroll on the templates, and in the group Certificate Service DCOM Access. Use one that nothing else uses.")
+		Help("An account with Read and Request Certificates at the CA (for revocation Issue and Manage Certificates), Enroll on the templates, and in the group Certificate Service DCOM Access. Use one that nothing else uses, and enter it with the domain's short name: the CA's database has it so.")
 	f.Secret(&s.Password, "password", "Password")
 	f.Text(&s.Realm, "realm", "Kerberos realm").When("login", kerberos...).MaxLength(253).Placeholder("CORP.EXAMPLE.COM")
 	f.List(&s.KDCs, "kdcs", "Domain controllers").When("login", kerberos...).Advanced().

@@ -131,6 +131,7 @@ func (d *double) settings(more map[string]any) map[string]any {
 // world is a connector to test without the suite.
 type world struct {
 	*adcs.Connector
+	lister  *adcs.Lister // nil without DCOM
 	t       *testing.T
 	d       *double
 	env     ca.Env
@@ -162,7 +163,12 @@ func (w *world) reopen() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.Connector = c.(*adcs.Connector)
+	switch c := c.(type) {
+	case *adcs.Lister:
+		w.Connector, w.lister = c.Connector, c
+	case *adcs.Connector:
+		w.Connector, w.lister = c, nil
+	}
 }
 
 func read(raw []byte) (ca.Settings, error) {

@@ -117,6 +117,7 @@ var cases = []struct {
 	{"challenge", nil, challenge},
 	{"chain", nil, chain},
 	{"revocation list", nil, revocationList},
+	{"list", nil, list},
 }
 
 // open makes a world: settings read, provisioned and connected as the product

@@ -12,7 +12,8 @@
 // stub, ask the CA, write a stub. The CA itself is who may do what (account.go),
 // what a request says (incoming.go, onbehalf.go, renewal.go), the rules of its
 // template (policy.go), the certificate (certificate.go), the database
-// (database.go), revocation (revoke.go) and its CRL (crl.go).
+// (database.go, of which view.go gives views), revocation (revoke.go) and its CRL
+// (crl.go). A database need not begin empty (seed.go).
 //
 // It refuses what a Windows CA refuses, with the same code. On order (SetFault)
 // it fails: cuts the line before or after it has committed, hangs, sends half a
@@ -46,16 +47,18 @@ type CA struct {
 	back   *dcerpc.Server
 	web    *webServer
 
-	mu       sync.Mutex
-	accounts []Account
-	byName   map[string]int // accounts by folded name
-	catalog  []Template
-	rows     []*row
-	objects  objectTable
-	faults   []Fault
-	logons   []dcerpc.Caller
-	pipes    []*dcerpc.Server
-	sockets  []net.Listener
+	mu        sync.Mutex
+	accounts  []Account
+	byName    map[string]int // accounts by folded name
+	catalog   []Template
+	rows      []*row
+	objects   objectTable
+	faults    []Fault
+	cuts      []int // of CutAfterRows
+	rowsGiven int
+	logons    []dcerpc.Caller
+	pipes     []*dcerpc.Server
+	sockets   []net.Listener
 }
 
 // Start runs a double until the test ends. What the configuration lacks is

@@ -183,7 +183,7 @@ func TestView(t *testing.T) {
 		t.Errorf("last page: %v, %d", cells, end)
 	}
 	p.call(adminIID, "CloseView", nil)
-	p.refused(0x8000FFFF, adminIID, "EnumView", object{"first": 1, "count": 1})
+	p.refused(0x80070006, adminIID, "EnumView", object{"first": 1, "count": 1})
 	p.refused(0x8000FFFF, adminIID, "CloseView", nil)
 
 	attributes := ids(0x4000)

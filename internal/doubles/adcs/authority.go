@@ -2,6 +2,8 @@ package adcs
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -22,8 +24,9 @@ type identity struct {
 
 // authority is the CA's keys and certificates, and where it publishes.
 type authority struct {
-	root, ca       identity // the same where the CA signs itself
-	cdp, delta, ai string   // URLs of the CRLs and of the CA's certificate
+	root, ca       identity   // the same where the CA signs itself
+	former         []identity // those before ca, the oldest first
+	cdp, delta, ai string     // URLs of the CRLs and of the CA's certificate
 }
 
 // caKeys are the keys of all CAs of the process: making them is what takes long.
@@ -44,6 +47,15 @@ func newAuthority(cfg *Config, base string) (authority, error) {
 	if err != nil {
 		return a, err
 	}
+	rootKey, key := crypto.Signer(keys[0]), crypto.Signer(keys[1])
+	if cfg.EllipticKeys {
+		if rootKey, err = newCurveKey(); err == nil {
+			key, err = newCurveKey()
+		}
+		if err != nil {
+			return a, err
+		}
+	}
 	now := cfg.Now().UTC().Truncate(time.Second)
 	t := &x509.Certificate{Subject: pkix.Name{CommonName: cfg.Name}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage:  x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
@@ -53,16 +65,50 @@ func newAuthority(cfg *Config, base string) (authority, error) {
 	if !cfg.Root {
 		root.Subject.CommonName = cfg.Name + " Root"
 	}
-	if a.root, err = certify(&root, &root, keys[0], keys[0]); err != nil {
+	if a.root, err = certify(&root, &root, rootKey, rootKey); err != nil {
 		return a, err
 	}
 	if a.ca = a.root; !cfg.Root {
-		a.ca, err = certify(t, a.root.cert, keys[0], keys[1])
+		a.ca, err = certify(t, a.root.cert, rootKey, key)
+	}
+	for i := 0; err == nil && i < cfg.FormerKeys; i++ {
+		var was identity
+		was, err = a.before(t, rootKey, cfg.FormerKeys-i)
+		a.former = append(a.former, was)
 	}
 	return a, err
 }
 
-func certify(t, parent *x509.Certificate, signer, subject *rsa.PrivateKey) (identity, error) {
+// before makes the certificate that the CA had so many renewals ago, with a key of
+// its own.
+func (a *authority) before(t *x509.Certificate, rootKey crypto.Signer, renewals int) (identity, error) {
+	key, err := newCurveKey()
+	if err != nil {
+		return identity{}, err
+	}
+	old := *t
+	old.SerialNumber, old.NotBefore, old.NotAfter = freshSerial(0), t.NotBefore.AddDate(-renewals, 0, 0), t.NotAfter.AddDate(-renewals, 0, 0)
+	if a.ca.cert == a.root.cert {
+		return certify(&old, &old, key, key)
+	}
+	return certify(&old, a.root.cert, rootKey, key)
+}
+
+func newCurveKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+
+// signer gives the CA's certificate and key by its index, as CR_PROP_CASIGCERT
+// counts: the oldest is 0. newest is the present one.
+func (a *authority) signer(index uint32) (identity, bool) {
+	switch n := uint32(len(a.former)); {
+	case index < n:
+		return a.former[index], true
+	case index == n || index == newest:
+		return a.ca, true
+	}
+	return identity{}, false
+}
+
+func certify(t, parent *x509.Certificate, signer, subject crypto.Signer) (identity, error) {
 	der, err := x509.CreateCertificate(rand.Reader, t, parent, subject.Public(), signer)
 	if err != nil {
 		return identity{}, err
@@ -82,11 +128,14 @@ func freshSerial(id uint32) *big.Int {
 }
 
 // chain is the CA's certificate and those above it.
-func (a *authority) chain() []*x509.Certificate {
+func (a *authority) chain() []*x509.Certificate { return a.above(a.ca.cert) }
+
+// above is one of the CA's certificates and those above it.
+func (a *authority) above(own *x509.Certificate) []*x509.Certificate {
 	if a.ca.cert == a.root.cert {
-		return []*x509.Certificate{a.ca.cert}
+		return []*x509.Certificate{own}
 	}
-	return []*x509.Certificate{a.ca.cert, a.root.cert}
+	return []*x509.Certificate{own, a.root.cert}
 }
 
 // bundle is a SignedData of certificates and CRLs and nothing else.

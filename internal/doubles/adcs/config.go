@@ -26,6 +26,10 @@ type Config struct {
 	DisabledExts    []string // DisableExtensionList: OIDs left out of every certificate
 	Restrictions    []AgentRestriction
 	Root            bool          // the CA signs itself, instead of being below a root
+	FormerKeys      int           // how often the CA was renewed with a new key; only the present one publishes CRLs
+	EllipticKeys    bool          // keys of P-256 instead of RSA: thousands of certificates are signed in no time
+	EndsFalse       bool          // the last rows of a view come with S_FALSE instead of zero
+	ReleaseStays    bool          // a release from hold keeps its time and the reason removeFromCRL in the row, instead of nothing
 	MaxFrag         int           // largest fragment taken and sent; 5840 when zero
 	MapperLogin     bool          // the endpoint mapper wants a logon (RestrictRemoteClients)
 	RequireMIC      bool          // NTLM logons must carry a message integrity code

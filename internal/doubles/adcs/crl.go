@@ -19,15 +19,16 @@ type crlShelf struct {
 
 var oidDeltaIndicator = asn1.ObjectIdentifier{2, 5, 29, 27}
 
-// publish makes CRLs with the next number; ca.mu is held. A certificate whose
-// revocation lies ahead is not in them.
+// publish makes CRLs of the present key with the next number; ca.mu is held. A
+// certificate whose revocation lies ahead, or that a former key signed, is not in
+// them.
 func (ca *CA) publish(base, delta bool) error {
 	now := ca.now()
 	ca.crls.number++
 	number := big.NewInt(ca.crls.number)
 	t := x509.RevocationList{Number: number, ThisUpdate: now, NextUpdate: now.Add(ca.cfg.CRLPeriod)}
 	for _, r := range ca.rows {
-		if r.revoked(now) && r.Certificate.NotAfter.After(now) {
+		if r.revoked(now) && r.Certificate.NotAfter.After(now) && r.key >= uint32(len(ca.keys.former)) {
 			t.RevokedCertificateEntries = append(t.RevokedCertificateEntries, x509.RevocationListEntry{
 				SerialNumber: r.Certificate.SerialNumber, RevocationTime: r.effect, ReasonCode: int(r.Reason)})
 		}

@@ -34,6 +34,8 @@ type row struct {
 	resolved time.Time
 	effect   time.Time // when the revocation begins
 	serial   string    // lower-case hexadecimal; "" until issued
+	key      uint32    // index of the CA's key that signed the certificate
+	hidden   bool      // the view does not show the certificate
 }
 
 // serialText writes a serial number as the CA does: lower-case, an even number
@@ -98,7 +100,7 @@ func (ca *CA) decide(r *row, approved bool) {
 			return
 		}
 		r.Disposition, r.Status, r.Message, r.Certificate = rowIssued, 0, "Issued", cert
-		r.serial, r.resolved = serialText(cert.SerialNumber), ca.now()
+		r.serial, r.resolved, r.key = serialText(cert.SerialNumber), ca.now(), uint32(len(ca.keys.former))
 	default:
 		r.refuse(rowDenied, code, ca.now())
 	}
@@ -174,7 +176,8 @@ func (ca *CA) tell(r *row, fresh bool, act Act) answer {
 	if a.disposition != saysIssued || act.do == "empty" {
 		return a
 	}
-	certs := append([]*x509.Certificate{r.Certificate}, ca.keys.chain()...)
+	signer, _ := ca.keys.signer(r.key)
+	certs := append([]*x509.Certificate{r.Certificate}, ca.keys.above(signer.cert)...)
 	if act.do == "reverse" {
 		for i, j := 0, len(certs)-1; i < j; i, j = i+1, j-1 {
 			certs[i], certs[j] = certs[j], certs[i]

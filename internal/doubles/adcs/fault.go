@@ -100,6 +100,25 @@ func (ca *CA) Heal() {
 	ca.faults = nil
 }
 
+// CutAfterRows has the line break in place of the answer with which views have
+// given so many rows, counted from here or from the break before it on.
+func (ca *CA) CutAfterRows(counts ...int) {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	ca.cuts, ca.rowsGiven = append(ca.cuts, counts...), 0
+}
+
+// given counts rows that a view gives, and tells whether the line breaks now; ca.mu
+// is held.
+func (ca *CA) given(rows int) bool {
+	ca.rowsGiven += rows
+	if len(ca.cuts) == 0 || ca.rowsGiven < ca.cuts[0] {
+		return false
+	}
+	ca.cuts, ca.rowsGiven = ca.cuts[1:], 0
+	return true
+}
+
 // act takes what an operation has to do from the list.
 func (ca *CA) act(op Op) Act {
 	ca.mu.Lock()

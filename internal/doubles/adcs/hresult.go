@@ -4,7 +4,10 @@ import "fmt"
 
 // The codes that the double gives by itself (MS-ERREF).
 const (
+	endsFalse          = 1 // S_FALSE
 	accessDenied       = 0x80070005
+	invalidHandle      = 0x80070006
+	overflow           = 0x80070216 // ERROR_ARITHMETIC_OVERFLOW
 	invalidArg         = 0x80070057
 	invalidData        = 0x8007000D
 	fileNotFound       = 0x80070002

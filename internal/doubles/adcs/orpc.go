@@ -10,6 +10,7 @@ type session struct {
 	who    Account
 	object *object // nil where there is none: on ICertPassage
 	act    Act
+	cut    bool          // the line breaks before the answer
 	w      dcerpc.Writer // ORPCTHAT, then what comes out beside the HRESULT
 }
 
@@ -117,6 +118,9 @@ func (ca *CA) serveObject(call *dcerpc.Call, table map[uint16]method) dcerpc.Rep
 		code := action(s)
 		if s.w.Len() == before {
 			m.none(&s.w)
+		}
+		if s.cut {
+			return dcerpc.Reply{Act: dcerpc.Cut}
 		}
 		return words(&s.w, code)
 	})

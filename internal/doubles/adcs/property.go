@@ -40,9 +40,9 @@ func (ca *CA) info() []byte {
 // property is the value of a CA property and its type; the value is nil where
 // there is none. ca.mu is held.
 func (ca *CA) property(id, index uint32) (kind uint32, value []byte) {
-	first := index == 0 || index == newest
-	indexed := func(kind uint32, v []byte) (uint32, []byte) {
-		if !first {
+	signer, there := ca.keys.signer(index)
+	indexed := func(kind uint32, v []byte) (uint32, []byte) { // of the present key alone
+		if !there || signer.cert != ca.keys.ca.cert {
 			return kind, nil
 		}
 		return kind, v
@@ -66,11 +66,17 @@ func (ca *CA) property(id, index uint32) (kind uint32, value []byte) {
 	case 0x0A:
 		return typeLong, number(ca.kind())
 	case 0x0B:
-		return typeLong, number(1)
+		return typeLong, number(uint32(len(ca.keys.former) + 1))
 	case 0x0C:
-		return indexed(typeBinary, ca.keys.ca.cert.Raw)
+		if !there {
+			return typeBinary, nil
+		}
+		return typeBinary, signer.cert.Raw
 	case 0x0D:
-		return indexed(typeBinary, bundle(ca.keys.chain()))
+		if !there {
+			return typeBinary, nil
+		}
+		return typeBinary, bundle(ca.keys.above(signer.cert))
 	case 0x11:
 		return indexed(typeBinary, ca.crls.base.Raw)
 	case 0x12:

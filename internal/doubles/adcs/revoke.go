@@ -34,6 +34,9 @@ func (ca *CA) revoke(serial string, reason uint32, at time.Time) uint32 {
 			return invalidData
 		}
 		r.Disposition, r.Message, r.Reason, r.Revoked, r.effect = rowIssued, "Issued", 0, time.Time{}, time.Time{}
+		if ca.cfg.ReleaseStays {
+			r.Reason, r.Revoked, r.effect = reasonRemove, ca.now(), at
+		}
 	case reasonHold:
 		if r.Disposition == rowRevoked && !held {
 			return invalidData

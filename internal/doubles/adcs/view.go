@@ -55,7 +55,7 @@ var columns = []column{
 	{"Request.RevokedWhen", typeDate, func(r *record) any { return r.row.Revoked }},
 	{"Request.RevokedEffectiveWhen", typeDate | indexedColumn, func(r *record) any { return r.row.effect }},
 	{"Request.RevokedReason", typeLong, func(r *record) any {
-		if r.row.Disposition != rowRevoked {
+		if r.row.Revoked.IsZero() {
 			return nil
 		}
 		return r.row.Reason
@@ -64,10 +64,15 @@ var columns = []column{
 	{"Request.CallerName", typeString | indexedColumn, func(r *record) any { return r.row.Caller }},
 	{"Request.RequestAttributes", typeString, func(r *record) any { return r.row.Attributes }},
 	{"RequestID", typeLong | indexedColumn, func(r *record) any { return r.row.ID }},
-	{"RawCertificate", typeBinary, issuedOnly(func(r *record) any { return r.row.Certificate.Raw })},
+	{"RawCertificate", typeBinary, issuedOnly(func(r *record) any {
+		if r.row.hidden {
+			return nil
+		}
+		return r.row.Certificate.Raw
+	})},
 	{"CertificateTemplate", typeString | indexedColumn, func(r *record) any {
-		if r.row.ask != nil && r.row.ask.template.OID != "" {
-			return r.row.ask.template.OID
+		if i := slices.IndexFunc(r.ca.catalog, func(t Template) bool { return t.Name == r.row.Template }); i >= 0 && r.ca.catalog[i].OID != "" {
+			return r.ca.catalog[i].OID
 		}
 		return r.row.Template
 	}},
@@ -147,7 +152,10 @@ func parseEnumColumns(r *dcerpc.Reader) func(*session) uint32 {
 		if all == nil {
 			return invalidArg
 		}
-		all = all[min(first, uint32(len(all))):]
+		if first >= uint32(len(all)) {
+			return overflow
+		}
+		all = all[first:]
 		all = all[:min(count, uint32(len(all)))]
 		var blob, text []byte
 		at := uint32(len(all) * 20)
@@ -230,7 +238,7 @@ func parseEnumView(r *dcerpc.Reader) func(*session) uint32 {
 	first, most := r.U32(), r.U32()
 	return admin(authority, Read|Officer|ManageCA|Auditor, func(s *session) uint32 {
 		if s.object.view == nil {
-			return unexpected
+			return invalidHandle
 		}
 		return s.page(first, most)
 	})
@@ -280,6 +288,9 @@ func (ca *CA) openView(conditions []restriction, ids []uint32) (*view, uint32) {
 			}
 		}
 	}
+	if !oneOrder(conditions, all) {
+		return nil, invalidArg
+	}
 	for _, c := range conditions {
 		if code := v.restrict(c, table, all); code != 0 {
 			return nil, code
@@ -290,6 +301,22 @@ func (ca *CA) openView(conditions []restriction, ids []uint32) (*view, uint32) {
 		v.records[i].row = &frozen
 	}
 	return v, 0
+}
+
+// oneOrder tells whether a view is in one order at most, by a column that has an
+// index.
+func oneOrder(conditions []restriction, all []column) bool {
+	orders := 0
+	for _, c := range conditions {
+		if c.sort == 0 {
+			continue
+		}
+		if i := c.column &^ uint32(tableMask); c.sort < 0 || c.sort > 2 || i >= uint32(len(all)) || all[i].kind&indexedColumn == 0 {
+			return false
+		}
+		orders++
+	}
+	return orders <= 1
 }
 
 // restrict applies one condition.
@@ -379,5 +406,9 @@ func (s *session) page(first, most uint32) uint32 {
 	}
 	s.w.U32(uint32(end - start))
 	s.w.Blob(blob)
+	s.cut = s.ca.given(end - start)
+	if s.ca.cfg.EndsFalse && end == len(v.records) {
+		return endsFalse
+	}
 	return 0
 }

@@ -54,6 +54,10 @@ const (
 // NUL: range(1,1536).
 const maxUnits = 1536
 
+// maxSerial bounds the serial number of Request2, with the NUL (MS-WCCE
+// §3.2.1.4.3.1).
+const maxSerial = 65
+
 // The ways octets or values are wrong, beside those of package ndr.
 var (
 	ErrValue    = errors.New("adcsmsg: a value that cannot be sent")

@@ -36,6 +36,8 @@ type Property struct {
 
 // The properties that are asked for (MS-WCCE §3.2.1.4.3.2.1 and following).
 var (
+	PropSigningCount = Property{0x0b, PropLong}   // how many certificates the CA has had
+	PropSigning      = Property{0x0c, PropBinary} // by index, the oldest first
 	PropSigningChain = Property{0x0d, PropBinary} // by index
 	PropBaseCRL      = Property{0x11, PropBinary} // by index
 	PropTemplates    = Property{0x1d, PropString}

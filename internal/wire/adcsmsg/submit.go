@@ -1,13 +1,16 @@
 package adcsmsg
 
 import (
+	"fmt"
+
 	"chancery/internal/wire/ndr"
 )
 
 // The call numbers that enrol and retrieve.
 const (
-	OpPassage = 0 // ICertPassage::CertServerRequest, MS-ICPR §3.2.4.1.1
-	OpRequest = 3 // ICertRequestD::Request, MS-WCCE §3.2.1.4.2.1
+	OpPassage  = 0 // ICertPassage::CertServerRequest, MS-ICPR §3.2.4.1.1
+	OpRequest  = 3 // ICertRequestD::Request, MS-WCCE §3.2.1.4.2.1
+	OpRequest2 = 6 // ICertRequestD2::Request2, §3.2.1.4.3.1
 )
 
 // The formats of a request, in Submission.Flags (MS-WCCE §3.2.1.4.3.1.1).
@@ -73,6 +76,28 @@ func EncodeRequest(s Submission) ([]byte, error) {
 	return e.Bytes()
 }
 
+// EncodeRetrieve writes the stub of ICertRequestD2::Request2 that asks for a
+// certificate by its serial number (§3.1.1.4.3.7), as SerialText writes it: no
+// number of a request, no attributes, no request. Authority and flags come in the
+// other order than in Request.
+func EncodeRetrieve(name, serial string) ([]byte, error) {
+	if len(serial)+1 > maxSerial {
+		return nil, fmt.Errorf("%w: serial number", ErrTooLong)
+	}
+	e := &ndr.Encoder{}
+	if err := authority(e, name); err != nil {
+		return nil, err
+	}
+	e.Uint32(0) // dwFlags
+	if err := text(e, serial); err != nil {
+		return nil, err
+	}
+	e.Uint32(0) // pdwRequestId
+	e.UniqueString(nil)
+	blob(e, nil)
+	return e.Bytes()
+}
+
 // Disposition is what the CA did with a request: one of the constants, or an
 // HRESULT that says why it did not issue.
 type Disposition uint32
@@ -95,7 +120,8 @@ type Answer struct {
 	Message     string // the CA's own words, in the language of its host
 }
 
-// DecodeAnswer reads the parameters of an answer to either call.
+// DecodeAnswer reads the parameters of an answer to any of the calls. What stands in
+// the place of Chain may be a full response (CMC) after Request2.
 func DecodeAnswer(stub []byte) (Answer, error) {
 	d := ndr.NewDecoder(stub)
 	a := Answer{RequestID: d.Uint32(), Disposition: Disposition(d.Uint32())}

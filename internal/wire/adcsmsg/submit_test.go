@@ -68,6 +68,24 @@ func TestEncodeRequest(t *testing.T) {
 	}
 }
 
+// TestEncodeRetrieve: by serial number, the authority before the flags, everything
+// else null.
+func TestEncodeRetrieve(t *testing.T) {
+	got, err := EncodeRetrieve("CORP-CA", "6100000002")
+	want := "00000200 08000000 00000000 08000000 43004f00 52005000 2d004300 41000000" +
+		"00000000 04000200 0b000000 00000000 0b000000 36003100 30003000 30003000 30003000 30003200 00000000" +
+		"00000000 00000000 00000000 00000000"
+	if err != nil || !bytes.Equal(got, unhex(t, want)) {
+		t.Errorf("%v\n got %x\nwant %x", err, got, unhex(t, want))
+	}
+	if _, err := EncodeRetrieve("A", strings.Repeat("6", 66)); !errors.Is(err, ErrTooLong) {
+		t.Errorf("a long serial number: %v", err)
+	}
+	if _, err := EncodeRetrieve("A\x00", "61"); !errors.Is(err, ErrValue) {
+		t.Errorf("NUL: %v", err)
+	}
+}
+
 func TestCannotBeSent(t *testing.T) {
 	long := strings.Repeat("x", 1536)
 	for name, c := range map[string]struct {

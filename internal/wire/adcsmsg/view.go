@@ -90,18 +90,28 @@ func textAt(b []byte, at uint32) (string, error) {
 	return "", fmt.Errorf("%w: a text without an end", ErrRows)
 }
 
-// The ways to compare in a Restriction (MS-CSRA §2.2.1.1).
+// The ways to compare in a Restriction (MS-CSRA §2.2.1.3).
 const (
 	SeekEqual   = 0x1
+	SeekAtMost  = 0x4
 	SeekAtLeast = 0x8
+	SeekAbove   = 0x10
 )
 
-// Restriction keeps the rows of a view whose column compares with a value.
+// Restriction keeps the rows of a view whose column compares with a value. Several
+// on one column are a range.
 type Restriction struct {
 	Column Column
 	Seek   uint32
 	Value  Value
+	Sort   bool // ascending by this column; of one restriction, on a column with an index
 }
+
+// The orders of a view.
+const (
+	sortNone   = 0
+	sortAscend = 1
+)
 
 // Value is a value of a column: the one its type says.
 type Value struct {
@@ -140,7 +150,11 @@ func EncodeOpenView(name string, restrictions []Restriction, columns Columns, co
 			value := r.Value.encode(r.Column.Type)
 			e.Uint32(r.Column.Index)
 			e.Uint32(r.Seek)
-			e.Uint32(0) // CVR_SORT_NONE
+			if r.Sort {
+				e.Uint32(sortAscend)
+			} else {
+				e.Uint32(sortNone)
+			}
 			e.Unique(true, func() { e.Blob(value) })
 			e.Uint32(uint32(len(value)))
 		}

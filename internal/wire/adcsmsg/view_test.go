@@ -1,6 +1,7 @@
 package adcsmsg
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"reflect"
@@ -146,6 +147,24 @@ func TestDecodeViewTable(t *testing.T) {
 		if _, err := DecodeViewTable(stub); !errors.Is(err, ErrRows) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestEncodeOpenView: two restrictions of which one sorts, and the arrays behind
+// their structures.
+func TestEncodeOpenView(t *testing.T) {
+	id, ends := Column{ColumnLong, 14, "RequestID"}, Column{ColumnDate, 19, "NotAfter"}
+	got, err := EncodeOpenView("A", []Restriction{
+		{Column: id, Seek: SeekAbove, Value: Value{Long: 7}, Sort: true},
+		{Column: ends, Seek: SeekAtLeast, Value: Value{Date: time.Unix(0, 0)}},
+	}, Columns{id, ends}, 25)
+	want := "00000200 02000000 00000000 02000000 41000000 02000000 02000000" +
+		"0e000000 10000000 01000000 04000200 04000000" +
+		"13000000 08000000 00000000 08000200 08000000" +
+		"04000000 07000000 08000000 00803ed5 deb19d01" +
+		"02000000 02000000 0e000000 13000000 01000000 19000000"
+	if err != nil || !bytes.Equal(got, unhex(t, want)) {
+		t.Errorf("%v\n got %x\nwant %x", err, got, unhex(t, want))
 	}
 }
 
