@@ -117,6 +117,17 @@ func TestHandout(t *testing.T) {
 	if next := h.Next("a", due(0, 3), 10, now.Add(handOutAgain)); len(next) != 3 {
 		t.Errorf("%v", next)
 	}
+	// So is, sooner, what the queue had a job for already.
+	h = Handout[int]{}
+	h.Refused("a", h.Next("a", due(0, 3), 10, now)[:1])
+	if next := h.Next("a", due(0, 3), 10, now.Add(offerAgain-time.Second)); len(next) != 0 {
+		t.Errorf("%v", next)
+	}
+	if next := h.Next("a", due(0, 3), 10, now.Add(offerAgain)); !slices.Equal(next, []int{0}) {
+		t.Errorf("%v", next)
+	}
+	h = Handout[int]{}
+	h.Next("a", due(0, 3), 10, now.Add(handOutAgain))
 	// So is at once what was done and is due anew: it was asked for and put off by less
 	// than the time between two looks.
 	again := due(0, 3)

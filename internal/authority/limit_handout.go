@@ -11,6 +11,9 @@ const (
 	// handOutAgain is after how long something that is due still is handed out
 	// once more; the queue ignores it when it has it yet.
 	handOutAgain = 10 * time.Minute
+	// offerAgain is the same for what the queue had already: the job it had may
+	// have been ending just then.
+	offerAgain = 30 * time.Second
 )
 
 // Due is something that is to be done, and since when: what is due since another
@@ -91,4 +94,17 @@ func (h *Handout[ID]) Next(name string, due []Due[ID], room int, now time.Time) 
 	}
 	l.gave = len(next) > 0
 	return next
+}
+
+// Refused notes that the queue had a job already for some of what Next chose.
+func (h *Handout[ID]) Refused(name string, ids []ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	l := h.line(name)
+	for _, id := range ids {
+		if g, ok := l.out[id]; ok {
+			g.at = g.at.Add(offerAgain - handOutAgain)
+			l.out[id] = g
+		}
+	}
 }

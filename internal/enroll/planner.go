@@ -110,7 +110,10 @@ func (s *Service) planFor(ctx context.Context, a *ra.Authority) error {
 			return err
 		}
 	}
-	return s.enqueueAll(ctx, s.handout.Next(line, fair(d.fresh, d.renewals), budget.Calls, d.now), budget.Gap)
+	refused, err := job.OfferAll(ctx, s.DB, s.Queue, s.handout.Next(line, fair(d.fresh, d.renewals), budget.Calls, d.now),
+		func(id ra.RequestID) job.Args { return IssueJob{id} }, job.Spaced{Batch: putBatch, Gap: budget.Gap})
+	s.handout.Refused(line, refused)
+	return err
 }
 
 // newPerRenewal is how many new enrolments go before each renewal while both
@@ -127,26 +130,6 @@ func fair[T any](fresh, renewals []T) []T {
 		fresh, renewals = fresh[n:], renewals[1:]
 	}
 	return append(append(out, fresh...), renewals...)
-}
-
-// enqueueAll puts a job for each request, a gap apart, so that no worker waits
-// for an authority that is slow on purpose.
-func (s *Service) enqueueAll(ctx context.Context, ids []ra.RequestID, gap time.Duration) error {
-	for first := 0; first < len(ids); first += putBatch {
-		part := ids[first:min(first+putBatch, len(ids))]
-		if err := s.DB.Write(ctx, func(tx *store.Tx) error {
-			for i, id := range part {
-				o := job.PutOptions{Unique: string(id), At: tx.Now.Add(time.Duration(first+i) * gap)}
-				if err := job.Put(tx, s.Queue, IssueJob{id}, o); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *Service) expireApprovals(ctx context.Context, id ra.AuthorityID) error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -259,12 +260,19 @@ func TestUnique(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(t, db, q, note{"while waiting"}, key)
+		named := func(id string) job.Args { return note{"for " + id} }
+		for _, want := range [][]string{{"request r1"}, {"request r1", "request r3", "request r4"}} {
+			had, err := job.OfferAll(t.Context(), db, q, []string{"request r3", "request r1", "request r4"}, named, job.Spaced{Batch: 2})
+			if slices.Sort(had); err != nil || !slices.Equal(had, want) {
+				t.Errorf("had a job already: %q, %v", had, err)
+			}
+		}
 		put(t, db, q, note{"another key"}, job.PutOptions{Unique: "request r2"})
 		put(t, db, q, other{"another kind"}, key)
 		put(t, db, q, note{"no key"}, job.PutOptions{})
 		put(t, db, q, note{"no key"}, job.PutOptions{})
 		start(t, q)
-		done.await(t, 5)
+		done.await(t, 7)
 		put(t, db, q, note{"while running"}, key)
 		close(release)
 
@@ -272,7 +280,7 @@ func TestUnique(t *testing.T) {
 		put(t, db, q, note{"afterwards"}, key)
 		done.await(t, 1)
 		for text, want := range map[string]int{"first": 1, "same transaction": 0, "while waiting": 0, "another key": 1,
-			"other another kind": 1, "no key": 2, "while running": 0, "afterwards": 1} {
+			"for request r3": 1, "for request r4": 1, "other another kind": 1, "no key": 2, "while running": 0, "afterwards": 1} {
 			if got := done.count(text); got != want {
 				t.Errorf("job %q ran %d times, want %d", text, got, want)
 			}

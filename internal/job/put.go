@@ -33,6 +33,13 @@ type PutOptions struct {
 // committed, and never existed when it is rolled back. It needs no Handle in
 // this process. A running Queue sees the job within a second; see Kick.
 func Put(tx *store.Tx, q *Queue, args Args, o PutOptions) error {
+	_, err := Offer(tx, q, args, o)
+	return err
+}
+
+// Offer is Put, and tells whether the job was put: it is not when one of its key
+// is live. That one may be about to end without having seen what this one is for.
+func Offer(tx *store.Tx, q *Queue, args Args, o PutOptions) (put bool, err error) {
 	opts := &river.InsertOpts{}
 	if o.Unique != "" {
 		opts = uniqueOpts(o.Unique)
@@ -46,10 +53,11 @@ func Put(tx *store.Tx, q *Queue, args Args, o PutOptions) error {
 		opts.ScheduledAt = time.Now().Add(wait)
 	}
 	// The transaction ends with its own context, and this statement with it.
-	if _, err := q.put.InsertTx(context.Background(), tx.SQL(), args, opts); err != nil {
-		return fmt.Errorf("put job %s: %w", args.Kind(), err)
+	r, err := q.put.InsertTx(context.Background(), tx.SQL(), args, opts)
+	if err != nil {
+		return false, fmt.Errorf("put job %s: %w", args.Kind(), err)
 	}
-	return nil
+	return !r.UniqueSkippedAsDuplicate, nil
 }
 
 // metadata is what we keep beside the arguments of a job.

@@ -160,7 +160,10 @@ func (s *Service) sweepOf(ctx context.Context, id ra.AuthorityID) error {
 		if action == ra.ActionRenew {
 			s.storms.gave(id, pace, len(next))
 		}
-		if err := s.put(ctx, next, out, budget.Gap, action != ra.ActionRevoke); err != nil {
+		refused, err := job.OfferAll(ctx, s.DB, s.Queue, next, func(id ra.CertificateID) job.Args { return ActJob{id} },
+			job.Spaced{Batch: sweepBatch, Out: out, Gap: budget.Gap, Later: action != ra.ActionRevoke})
+		s.handout.Refused(lineOf(id, action), refused)
+		if err != nil {
 			return err
 		}
 		out += len(next)
@@ -188,26 +191,6 @@ func (s *Service) settle(ctx context.Context, id ra.AuthorityID, action ra.Actio
 					do = s.awaitIn
 				}
 				if err := do(tx, d.ID); err != nil {
-					return err
-				}
-			}
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// put puts a job for each certificate, a gap apart, behind those that are out
-// already.
-func (s *Service) put(ctx context.Context, ids []ra.CertificateID, out int, gap time.Duration, later bool) error {
-	for first := 0; first < len(ids); first += sweepBatch {
-		part := ids[first:min(first+sweepBatch, len(ids))]
-		if err := s.DB.Write(ctx, func(tx *store.Tx) error {
-			for i, id := range part {
-				o := job.PutOptions{Unique: string(id), Later: later, At: tx.Now.Add(time.Duration(out+first+i) * gap)}
-				if err := job.Put(tx, s.Queue, ActJob{id}, o); err != nil {
 					return err
 				}
 			}
