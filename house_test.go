@@ -42,6 +42,7 @@ var picture = map[string][]string{
 	"internal/store":           {"internal/secret"},
 	"internal/store/migration": {},
 	"internal/job":             {"internal/store"},
+	"internal/job/jobtest":     {"internal/job", "internal/store"},
 	"internal/access":          {"internal/store"},
 	"internal/keyring":         {"internal/store", "internal/access", "internal/audit", "internal/job", "internal/seal"},
 	"internal/audit":           {"internal/store", "internal/access"},
@@ -61,6 +62,7 @@ var picture = map[string][]string{
 		"internal/authority", "internal/enroll", "internal/job", "internal/wire/..."},
 	"internal/pass": {"internal/directory", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/authority", "internal/enroll",
 		"internal/job", "internal/wire/..."},
+	"internal/caimport":      {"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/authority", "internal/enroll", "internal/job", "internal/lifecycle", "internal/pass", "internal/wire/..."},
 	"internal/pass/passtest": {"internal/ca", "internal/secret", "internal/setting", "internal/wire/..."},
 	"internal/trace":         {"internal/store", "internal/access", "internal/audit", "internal/pass"},
 	"internal/doctor": {"internal/backup", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/setting", "internal/authority", "internal/enroll",
@@ -97,7 +99,7 @@ var picture = map[string][]string{
 // verbs is what the edges may call: the capabilities, the nouns' filters in
 // store, and the descriptions of settings.
 var verbs = []string{"internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/setting",
-	"internal/inventory", "internal/directory", "internal/keydelivery", "internal/keypolicy", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/posture", "internal/pass", "internal/trace", "internal/doctor", "internal/keyring", "internal/sceppolicy", "internal/dirpolicy"}
+	"internal/inventory", "internal/directory", "internal/keydelivery", "internal/keypolicy", "internal/signin", "internal/authority", "internal/enroll", "internal/lifecycle", "internal/posture", "internal/pass", "internal/caimport", "internal/trace", "internal/doctor", "internal/keyring", "internal/sceppolicy", "internal/dirpolicy"}
 
 // everyone may speak of the nouns.
 const everyone = "internal/ra"

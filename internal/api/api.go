@@ -27,6 +27,7 @@ import (
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/caimport"
 	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
@@ -52,6 +53,7 @@ type Server struct {
 	Directories *directory.Service
 	Keys        *keydelivery.Service
 	Postures    *posture.Service
+	Imports     *caimport.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service

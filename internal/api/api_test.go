@@ -25,11 +25,13 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/caimport"
 	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/keydelivery"
 	"chancery/internal/lifecycle"
 	"chancery/internal/pass"
@@ -43,7 +45,7 @@ import (
 	"chancery/internal/wire/pkixmsg"
 )
 
-func TestMain(m *testing.M) { testpeer.Main(m) }
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // world is a server with all its parts on a database of its own.
 type world struct {
@@ -72,11 +74,13 @@ func newWorld(t *testing.T, database string) *world {
 	enrolment := &enroll.Service{DB: db, Box: box, Authorities: authorities, Queue: queue, Now: time.Now, Log: log}
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: time.Now, Log: log}
 	passes := &pass.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: time.Now, Log: log, PublicURL: "http://pki.example.test"}
+	imports := &caimport.Service{DB: db, Queue: queue, Authorities: authorities, Passes: passes, Now: time.Now, Log: log}
 	enrolment.Handle()
 	life.Handle()
+	imports.Handle()
 	directories := &directory.Service{DB: db, Box: box, Queue: queue, Now: time.Now, Log: log}
 	w.server = &Server{Keys: &keydelivery.Service{DB: db, Box: box, Queue: queue, Now: time.Now, Log: log}, Directories: directories, Postures: &posture.Service{DB: db, Authorities: authorities, Directories: directories, Queue: queue, Now: time.Now, Log: log}, Inventory: &inventory.Service{DB: db, Now: time.Now, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life,
-		Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
+		Imports: imports, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: time.Now, Log: log, PublicURL: "http://console.example.test"}, Audit: audit.Log{DB: db}, DB: db, Now: time.Now,
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: time.Now, Log: log, MasterKey: key, Data: filepath.Dir(key)},
 		Log:    log, Version: "test"}
@@ -164,7 +168,7 @@ func (w *world) refused(token string, want int, method, path string, in any, hea
 
 // set is a group with one of everything in it.
 type set struct {
-	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin, SCEPAuthority, SCEPTemplate, Pass, Directory, Sync, Guarded, Danger, KeyService string
+	Group, User, Device, Authority, Template, KeyTemplate, ApprovalTemplate, Endpoint, Challenge, Request, Certificate, Waiting, Token, Admin, SCEPAuthority, SCEPTemplate, Pass, Directory, Sync, Guarded, Danger, KeyService, Import, Difference string
 }
 
 // serverChallenge is the static challenge of the SCEP server elsewhere.
@@ -234,6 +238,10 @@ func (w *world) populate(name string) set {
 	s.Guarded = id("/authorities", map[string]any{"kind": "adcs", "group_id": s.Group, "name": "Corp CA of " + name,
 		"settings": map[string]any{"server": "ca." + name + ".example", "authority_name": "CA", "user": `CORP\svc`, "password": directoryPassword, "directory": s.Directory}})
 	s.Danger = w.danger(ra.AuthorityID(s.Guarded), name)
+	w.do(http.StatusOK, put, "/authorities/"+s.Guarded+"/import", map[string]any{"group_id": s.Group}, nil)
+	var in resource.CAImportRun
+	w.do(http.StatusAccepted, post, "/authorities/"+s.Guarded+"/imports", map[string]any{"preview": true}, &in) // nobody works on it here
+	s.Import, s.Difference = in.ID, w.difference(s, ra.DiffNotOurs, "CN=ada")
 	grants := []map[string]any{{"role": "viewer", "group": s.Group}}
 	s.Token = id("/tokens", map[string]any{"name": "reader of " + name, "grants": grants})
 	s.Admin = id("/admins", map[string]any{"name": "viewer-" + name, "grants": grants})
@@ -269,7 +277,7 @@ func each(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func sqlite(t *testing.T) *world {
-	return newWorld(t, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"))
+	return newWorld(t, testpeer.SQLite(t))
 }
 
 // lockedWriter lets the log be read while the server writes.

@@ -28,7 +28,7 @@ func (s *Server) listCertificates(ctx context.Context, actor ra.Actor, in *resou
 // certificateFilter reads a filter; a group narrows the actor.
 func (s *Server) certificateFilter(ctx context.Context, actor ra.Actor, in resource.CertificateFilter) (ra.Actor, store.CertificateFilter, error) {
 	f := store.CertificateFilter{Authority: ra.AuthorityID(in.Authority), Template: ra.TemplateID(in.Template), Device: ra.DeviceID(in.Device), User: ra.UserID(in.User),
-		SPKIHash: strings.ToLower(in.SPKIHash), Serial: strings.ToLower(in.Serial), ExpiresBefore: in.ExpiresBefore, ExpiresAfter: in.ExpiresAfter, OwnToo: in.OwnToo, Text: in.Text}
+		SPKIHash: strings.ToLower(in.SPKIHash), Serial: strings.ToLower(in.Serial), ExpiresBefore: in.ExpiresBefore, ExpiresAfter: in.ExpiresAfter, OwnToo: in.OwnToo, Imported: either(in.Imported), Text: in.Text}
 	var err error
 	if f.States, err = words("state", in.States, ra.CertificateStates); err != nil {
 		return actor, f, err
@@ -110,6 +110,12 @@ func (s *Server) showCertificate(ctx context.Context, actor ra.Actor, in *ByID) 
 	switch p, err := s.Directories.Publication(ctx, actor, c.ID); {
 	case err == nil:
 		out.Body.Publication = resource.OfPublication(p)
+	case ra.KindOf(err) != ra.NotFound:
+		return nil, err
+	}
+	switch from, err := s.Imports.From(ctx, actor, c.ID); {
+	case err == nil:
+		out.Body.ImportedFrom = resource.OfImportedFrom(from)
 	case ra.KindOf(err) != ra.NotFound:
 		return nil, err
 	}

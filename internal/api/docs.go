@@ -40,7 +40,7 @@ func reference(doc *huma.OpenAPI, routes []route) ([]byte, error) {
 			page.Groups = append(page.Groups, docsGroup{Name: name})
 		}
 		g := &page.Groups[len(page.Groups)-1]
-		op := map[string]*huma.Operation{get: path.Get, post: path.Post, patch: path.Patch, remove: path.Delete}[r.Method]
+		op := map[string]*huma.Operation{get: path.Get, post: path.Post, put: path.Put, patch: path.Patch, remove: path.Delete}[r.Method]
 		g.Operations = append(g.Operations, operationOf(r, op))
 	}
 	for _, name := range slices.Sorted(maps.Keys(schemas)) {

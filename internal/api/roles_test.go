@@ -33,7 +33,7 @@ func TestRoleTable(t *testing.T) {
 	var ordered resource.Revocation
 	w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"device_id": s.Device}}, &ordered) // nobody works on it here
 
-	ids := map[string]string{"passes": s.Pass, "traces": s.Waiting, "directories": s.Directory, "key-services": s.KeyService, "syncs": s.Sync, "dangers": s.Danger, "revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
+	ids := map[string]string{"passes": s.Pass, "traces": s.Waiting, "directories": s.Directory, "key-services": s.KeyService, "syncs": s.Sync, "dangers": s.Danger, "imports": s.Import, "differences": s.Difference, "revocations": ordered.ID, "groups": s.Group, "users": s.User, "devices": s.Device, "authorities": s.Authority, "templates": s.Template, "endpoints": s.Endpoint,
 		"challenges": s.Challenge, "requests": s.Waiting, "certificates": s.Certificate, "admins": s.Admin, "tokens": s.Token}
 	viewer := []map[string]any{{"role": "viewer", "group": s.Group}}
 	spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
@@ -46,6 +46,7 @@ func TestRoleTable(t *testing.T) {
 		"create-template": map[string]any{"name": "x", "group_id": s.Group, "authority_id": s.Authority, "spec": spec}, "update-template": map[string]any{"description": "x"},
 		"create-directory":        map[string]any{"name": "x", "group_id": s.Group, "settings": map[string]any{"servers": []string{"dc.acme.example"}, "user": "x", "password": "x"}},
 		"test-directory-settings": map[string]any{"group_id": s.Group}, "update-directory": map[string]any{"description": "x"}, "order-sync": map[string]any{"full": true},
+		"set-authority-import": map[string]any{"group_id": s.Group}, "order-import": map[string]any{"full": true}, "settle-difference": map[string]any{"comment": "It is known."},
 		"sign-off-danger":    map[string]any{"hash": "one", "why": "The network is closed."},
 		"create-key-service": map[string]any{"name": "x", "group_id": s.Group, "settings": keyService(t)}, "test-key-service-settings": map[string]any{"group_id": s.Group, "settings": keyService(t)},
 		"update-key-service": map[string]any{"description": "x"},
@@ -74,7 +75,7 @@ func TestRoleTable(t *testing.T) {
 			continue
 		}
 		path := prefix + strings.Replace(r.Path, "{id}", ids[tag(r.Path)], 1)
-		if strings.Contains(r.Path, "/guard") {
+		if strings.Contains(r.Path, "/guard") || strings.HasPrefix(r.Path, "/authorities/{id}/import") {
 			path = prefix + strings.Replace(r.Path, "{id}", s.Guarded, 1)
 		}
 		switch r.ID {

@@ -9,6 +9,7 @@ import (
 const (
 	get    = http.MethodGet
 	post   = http.MethodPost
+	put    = http.MethodPut
 	patch  = http.MethodPatch
 	remove = http.MethodDelete
 
@@ -67,6 +68,17 @@ func (*Server) routes() []route {
 		{"show-danger", get, "/dangers/{id}", access.See, "Show a danger the guard found", 0, false, handle((*Server).showDanger)},
 		{"sign-off-danger", post, "/dangers/{id}/sign-off", access.EditAuthorities, "Let a danger be, in your own name", 0, false, handle((*Server).signOffDanger)},
 		{"reopen-danger", post, "/dangers/{id}/reopen", access.EditAuthorities, "Take the sign-off of a danger back", 0, false, handle((*Server).reopenDanger)},
+		{"show-authority-import", get, "/authorities/{id}/import", access.See, "Show how the certificates that an authority issued without this server are taken over", 0, false, handle((*Server).showAuthorityImport)},
+		{"set-authority-import", put, "/authorities/{id}/import", access.EditAuthorities, "Set the import of an authority's certificates up, or change it", 0, false, handle((*Server).setAuthorityImport)},
+		{"delete-authority-import", remove, "/authorities/{id}/import", access.EditAuthorities, "Remove the import; what was taken over stays", 0, false, handle((*Server).deleteAuthorityImport)},
+		{"order-import", post, "/authorities/{id}/imports", access.EditAuthorities, "Take certificates over now, or count what would come in, in the background", accepted, false, handle((*Server).orderImport)},
+		{"list-imports", get, "/authorities/{id}/imports", access.See, "List the runs of an authority's import, newest first", 0, false, handle((*Server).listImports)},
+		{"show-import", get, "/imports/{id}", access.See, "Show how far an import has come", 0, false, handle((*Server).showImport)},
+		{"cancel-import", post, "/imports/{id}/cancel", access.EditAuthorities, "End an import; what it has taken over stays", 0, false, handle((*Server).cancelImport)},
+		{"list-differences", get, "/differences", access.See, "List what authorities' records and those here do not agree on", 0, false, handle((*Server).listDifferences)},
+		{"export-differences", get, "/differences/export", access.See, "Give differences out as CSV", 0, true, handle((*Server).exportDifferences)},
+		{"show-difference", get, "/differences/{id}", access.See, "Show a difference, with what it means and what to do", 0, false, handle((*Server).showDifference)},
+		{"settle-difference", post, "/differences/{id}/settle", access.EditAuthorities, "Say that a difference is known, in your own name", 0, false, handle((*Server).settleDifference)},
 		{"show-authority-chain", get, "/authorities/{id}/chain", access.See, "Show an authority's certificates", 0, false, handle((*Server).authorityChain)},
 
 		{"list-directories", get, "/directories", access.See, "List directories, from which users are taken over", 0, false, handle((*Server).listDirectories)},

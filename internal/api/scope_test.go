@@ -28,7 +28,7 @@ func TestForeignObjects(t *testing.T) {
 		w.do(http.StatusOK, get, "/certificates/"+a.Certificate, nil, &shown)
 		w.do(http.StatusAccepted, post, "/revocations", map[string]any{"filter": map[string]any{"group_id": a.Group}}, &ordered) // nobody works on it here
 
-		ids := map[string]string{"passes": a.Pass, "traces": a.Request, "directories": a.Directory, "key-services": a.KeyService, "syncs": a.Sync, "dangers": a.Danger, "revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
+		ids := map[string]string{"passes": a.Pass, "traces": a.Request, "directories": a.Directory, "key-services": a.KeyService, "syncs": a.Sync, "dangers": a.Danger, "imports": a.Import, "differences": a.Difference, "revocations": ordered.ID, "groups": a.Group, "users": a.User, "devices": a.Device, "authorities": a.Authority, "templates": a.Template, "endpoints": a.Endpoint,
 			"challenges": a.Challenge, "requests": a.Waiting, "certificates": a.Certificate, "admins": a.Admin, "tokens": a.Token}
 		spec := map[string]any{"subject": "CN={DeviceUid}", "key_type": "p-256"}
 		viewer := []map[string]any{{"role": "viewer", "group": a.Group}}
@@ -38,6 +38,7 @@ func TestForeignObjects(t *testing.T) {
 			"list-authority-catalog":        {query: "?lookup=profiles"},
 			"show-authority-guard-script":   {query: "?template=x"},
 			"sign-off-danger":               {body: map[string]any{"hash": "one", "why": "The network is closed."}},
+			"settle-difference":             {body: map[string]any{"comment": "It is known."}},
 			"install-authority-certificate": {body: map[string]any{"pem": "-----BEGIN CERTIFICATE-----"}},
 			"accept-authority-certificates": {body: map[string]any{"fingerprints": []string{"x"}}},
 			"set-admin-password":            {body: map[string]any{"password": "correct horse battery staple"}},
@@ -67,12 +68,14 @@ func TestForeignObjects(t *testing.T) {
 				{body: map[string]any{"name": "x", "group_id": b.Group, "authority_id": a.Authority, "spec": spec}}},
 			"preview-unsaved-template": {{body: map[string]any{"device_id": a.Device, "template": map[string]any{"name": "x", "group_id": b.Group, "authority_id": b.Authority, "spec": spec}}},
 				{body: map[string]any{"device_id": b.Device, "template": map[string]any{"name": "x", "group_id": b.Group, "authority_id": a.Authority, "spec": spec}}}},
-			"list-endpoints":   {{query: "?group_id=" + a.Group}},
-			"create-endpoint":  {{body: map[string]any{"name": "x", "template_id": a.Template}}},
-			"list-challenges":  {{query: "?device_id=" + a.Device}},
-			"create-challenge": {{body: map[string]any{"endpoint_id": a.Endpoint, "device_id": b.Device}}, {body: map[string]any{"endpoint_id": b.Endpoint, "device_id": a.Device}}},
-			"list-passes":      {{query: "?group_id=" + a.Group}},
-			"export-passes":    {{query: "?group_id=" + a.Group}},
+			"list-endpoints":     {{query: "?group_id=" + a.Group}},
+			"create-endpoint":    {{body: map[string]any{"name": "x", "template_id": a.Template}}},
+			"list-challenges":    {{query: "?device_id=" + a.Device}},
+			"create-challenge":   {{body: map[string]any{"endpoint_id": a.Endpoint, "device_id": b.Device}}, {body: map[string]any{"endpoint_id": b.Endpoint, "device_id": a.Device}}},
+			"list-differences":   {{query: "?group_id=" + a.Group}},
+			"export-differences": {{query: "?group_id=" + a.Group}},
+			"list-passes":        {{query: "?group_id=" + a.Group}},
+			"export-passes":      {{query: "?group_id=" + a.Group}},
 			"create-pass": {{body: map[string]any{"template_id": b.SCEPTemplate, "device_id": a.Device}}, {body: map[string]any{"template_id": b.SCEPTemplate, "device_id": b.Device, "user_id": a.User}},
 				{body: map[string]any{"template_id": b.SCEPTemplate, "device_id": b.Device, "renews": a.Certificate}}},
 			"learn-pass":    {{body: map[string]any{"certificate": shown.PEM}}, {body: map[string]any{"certificate": shown.PEM, "device_id": a.Device, "authority_id": a.SCEPAuthority}}},
@@ -122,6 +125,12 @@ func TestForeignObjects(t *testing.T) {
 			"/admins/" + b.Admin: {"grants": viewer},
 		} {
 			w.refused(token, http.StatusNotFound, patch, prefix+path, body)
+		}
+		w.do(http.StatusOK, post, "/imports/"+b.Import+"/cancel", nil, nil)
+		for field, in := range map[string]map[string]any{"group_id": {"group_id": a.Group}, "adopt.x": {"adopt": map[string]any{"x": a.Template}}} {
+			if p := w.refused(token, http.StatusUnprocessableEntity, put, prefix+"/authorities/"+b.Guarded+"/import", in); p.Field != field || leaks(p.Message+p.Remedy, "alpha") {
+				t.Errorf("an import tells about a foreign object: %+v", p)
+			}
 		}
 		below := struct{ ID string }{}
 		w.do(http.StatusCreated, post, "/groups", map[string]any{"name": "below", "parent_id": b.Group}, &below)
@@ -176,7 +185,7 @@ func (w *world) dump(s set) string {
 	w.t.Helper()
 	var out strings.Builder
 	for _, path := range []string{"/groups/" + s.Group, "/users/" + s.User, "/devices/" + s.Device, "/authorities/" + s.Authority, "/directories/" + s.Directory, "/key-services/" + s.KeyService, "/templates/" + s.Template, "/endpoints/" + s.Endpoint,
-		"/requests/" + s.Waiting, "/certificates/" + s.Certificate, "/admins/" + s.Admin, "/tokens/" + s.Token, "/challenges?device_id=" + s.Device} {
+		"/requests/" + s.Waiting, "/certificates/" + s.Certificate, "/admins/" + s.Admin, "/tokens/" + s.Token, "/challenges?device_id=" + s.Device, "/authorities/" + s.Guarded + "/import", "/imports/" + s.Import, "/differences/" + s.Difference} {
 		var v json.RawMessage
 		w.do(http.StatusOK, get, path, nil, &v)
 		out.Write(v)

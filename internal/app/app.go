@@ -21,6 +21,7 @@ import (
 	"chancery/internal/audit"
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
+	"chancery/internal/caimport"
 	"chancery/internal/directory"
 	"chancery/internal/egress"
 	"chancery/internal/enroll"
@@ -52,6 +53,7 @@ type App struct {
 	Keys        *keydelivery.Service
 	Postures    *posture.Service
 	Passes      *pass.Service
+	Imports     *caimport.Service
 	Traces      *trace.Service
 	Signin      *signin.Service
 	Audit       audit.Log
@@ -123,6 +125,7 @@ func (a *App) join(ctx context.Context) error {
 	a.Lifecycle = &lifecycle.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step, Observer: a.Observer}
 	a.Signin = &signin.Service{DB: a.DB, Now: a.Config.Now, Log: a.Log, Observer: a.Observer, PublicURL: a.Config.PublicURL}
 	a.Passes = &pass.Service{DB: a.DB, Box: box, Authorities: a.Authorities, Enroll: a.Enroll, Queue: a.queue, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL}
+	a.Imports = &caimport.Service{DB: a.DB, Queue: a.queue, Authorities: a.Authorities, Passes: a.Passes, Now: a.Config.Now, Log: a.Log, Step: a.Config.Step}
 	a.Traces = &trace.Service{DB: a.DB, Passes: a.Passes}
 	a.Enroll.Handle()
 	a.Lifecycle.Handle()
@@ -130,6 +133,7 @@ func (a *App) join(ctx context.Context) error {
 	a.Keys.Handle()
 	a.Postures.Handle()
 	a.Passes.Handle()
+	a.Imports.Handle()
 	return a.prepare(ctx)
 }
 

@@ -14,12 +14,12 @@ var Version = "0.1.0"
 // registerPeople puts the API and the console on a mux.
 func (a *App) registerPeople(mux *http.ServeMux) {
 	mux.Handle("/api/", a.api().Handler())
-	mux.Handle("/", (&console.Console{Inventory: a.Inventory, Directories: a.Directories, Keys: a.Keys, Postures: a.Postures, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Passes: a.Passes, Traces: a.Traces,
+	mux.Handle("/", (&console.Console{Inventory: a.Inventory, Directories: a.Directories, Keys: a.Keys, Postures: a.Postures, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Passes: a.Passes, Imports: a.Imports, Traces: a.Traces,
 		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), Keyring: a.Keyring, DB: a.DB, Now: a.Config.Now, Log: a.Log, PublicURL: a.Config.PublicURL, Version: Version}).Handler())
 }
 
 func (a *App) api() *api.Server {
-	return &api.Server{Inventory: a.Inventory, Directories: a.Directories, Keys: a.Keys, Postures: a.Postures, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Passes: a.Passes, Traces: a.Traces,
+	return &api.Server{Inventory: a.Inventory, Directories: a.Directories, Keys: a.Keys, Postures: a.Postures, Authorities: a.Authorities, Enroll: a.Enroll, Lifecycle: a.Lifecycle, Passes: a.Passes, Imports: a.Imports, Traces: a.Traces,
 		Signin: a.Signin, Audit: a.Audit, Doctor: a.doctor(), Keyring: a.Keyring, DB: a.DB, Now: a.Config.Now, Log: a.Log, Version: Version}
 }
 

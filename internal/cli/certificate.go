@@ -58,6 +58,8 @@ func certificateFilter(f *pflag.FlagSet, q *resource.CertificateFilter, within *
 	f.TimeVar(&q.ExpiresBefore, "expires-before", time.Time{}, []string{time.DateOnly, time.RFC3339}, "such as 2027-01-31")
 	f.TimeVar(&q.ExpiresAfter, "expires-after", time.Time{}, []string{time.DateOnly, time.RFC3339}, "such as 2027-01-31")
 	f.BoolVar(&q.OwnToo, "own", false, "also the server's own")
+	f.StringVar(&q.Imported, "imported", "", "only those taken over from an authority's records; false: only those issued through this server")
+	f.Lookup("imported").NoOptDefVal = "true"
 }
 
 // readFilter completes a filter: names become IDs, a span becomes two times.
@@ -106,6 +108,10 @@ func (s *session) certificateFacts(c resource.Certificate) []fact {
 	}
 	if d := c.KeyDelivery; d != nil {
 		lines = append(lines, fact{"key delivery", keyPlace(d)})
+	}
+	if i := c.ImportedFrom; i != nil {
+		lines = append(lines, fact{"imported", fmt.Sprintf("from %s, request %d there, on %s", s.label("authority", i.AuthorityID), i.Number, when(i.At))}, fact{"requester there", i.Requester},
+			fact{"template there", i.Template})
 	}
 	waits := ""
 	if c.KeyWaiting {

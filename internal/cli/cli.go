@@ -114,7 +114,7 @@ func (p *Program) command() *cobra.Command {
 	f.BoolVarP(&p.flags.yes, "yes", "y", false, "do not ask before something is lost")
 	root.AddGroup(&cobra.Group{ID: groupThings, Title: "Things:"}, &cobra.Group{ID: groupServer, Title: "Server:"}, &cobra.Group{ID: groupDocuments, Title: "Documents:"})
 	for _, c := range []*cobra.Command{p.certificates(), p.requests(), p.devices(), p.users(), p.groups(), p.directories(), p.authorities(), p.keyServices(), p.templates(), p.endpoints(),
-		p.challenges(), p.passes(), p.traces(), p.revocations(), p.obligations(), p.audits(), p.admins(), p.tokens()} {
+		p.challenges(), p.passes(), p.traces(), p.revocations(), p.differences(), p.obligations(), p.audits(), p.admins(), p.tokens()} {
 		c.GroupID = groupThings
 		root.AddCommand(c)
 	}

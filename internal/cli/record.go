@@ -18,7 +18,7 @@ func (p *Program) obligations() *cobra.Command {
 	list := p.list("List what waits, what is due first on top", "  chancery obligation list --late\n  chancery obligation list --action renew --due-within 7d", func(f *pflag.FlagSet) {
 		f.StringVar(&q.Group, "group", "", "this group and everything below it")
 		f.StringVar(&q.Authority, "authority", "", "who issues")
-		f.StringVar(&q.Action, "action", "", "approve, issue, fetch, renew, await, expire, retire, revoke, deliver, sync, publish, withdraw, hand_over, take_back, evaluate or mend")
+		f.StringVar(&q.Action, "action", "", "approve, issue, fetch, renew, await, expire, retire, revoke, deliver, sync, publish, withdraw, hand_over, take_back, import, evaluate or mend")
 		f.BoolVar(&q.Late, "late", false, "only what is past its deadline")
 		f.StringVar(&within, "due-within", "", "such as 24h or 7d")
 	}, func(s *session, l *listing) (err error) {

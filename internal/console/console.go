@@ -22,6 +22,7 @@ import (
 
 	"chancery/internal/audit"
 	"chancery/internal/authority"
+	"chancery/internal/caimport"
 	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
@@ -47,6 +48,7 @@ type Console struct {
 	Directories *directory.Service
 	Keys        *keydelivery.Service
 	Postures    *posture.Service
+	Imports     *caimport.Service
 	Signin      *signin.Service
 	Audit       audit.Log
 	Doctor      *doctor.Service

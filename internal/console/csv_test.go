@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"chancery/internal/caimport"
 	"chancery/internal/inventory"
 	"chancery/internal/pass"
 	"chancery/internal/ra"
@@ -25,6 +26,9 @@ func TestFilesRunNoFormula(t *testing.T) {
 		must(t, err)
 		_, err = w.c.Inventory.CreateUser(t.Context(), system, inventory.UserInput{GroupID: &group, Name: p(evil), DisplayName: p(evil), FirstName: p(evil), LastName: p(evil)})
 		must(t, err)
+	}
+	for i, kind := range caimport.Kinds[1:] { // whoever asks an authority names himself, too
+		w.storeDifference(ra.Difference{GroupID: group, Kind: kind, Subject: "=@+"[i:i+1] + "HYPERLINK", Requester: "-HYPERLINK"})
 	}
 	b := w.visit(w.owner)
 	files := 0

@@ -44,7 +44,9 @@ func event(events []*ra.AuditEntry, codes ...string) *ra.AuditEntry {
 
 // certificateLife draws the life of a certificate from its row, its request and
 // the record, and gives what is on record about it.
-func (v *visit) certificateLife(c *ra.Certificate) ([]station, []*ra.AuditEntry, error) {
+//
+// One that was taken over (from) was issued before it came here.
+func (v *visit) certificateLife(c *ra.Certificate, from *ra.ImportedFrom) ([]station, []*ra.AuditEntry, error) {
 	events, err := v.Audit.About(v.ctx(), string(c.ID), 50)
 	if err != nil {
 		return nil, nil, err
@@ -62,7 +64,13 @@ func (v *visit) certificateLife(c *ra.Certificate) ([]station, []*ra.AuditEntry,
 			}
 		}
 	}
-	line = append(line, station{Title: "Issued", At: c.CreatedAt, By: v.authorityLink(c.AuthorityID).Title, Tone: "good"})
+	issued := station{Title: "Issued", At: c.CreatedAt, By: v.authorityLink(c.AuthorityID).Title, Tone: "good"}
+	if from != nil {
+		issued.At, issued.Note = c.NotBefore, "Without Chancery"
+	}
+	if line = append(line, issued); from != nil {
+		line = append(line, station{Title: "Imported", At: from.At, URL: linked("", "/imports/", string(from.Run)).URL, Tone: "calm"})
+	}
 	if e := event(events, audit.KeyDownloaded); e != nil {
 		line = append(line, station{Title: "Key taken", At: e.At, By: actorWords(e.Actor), Tone: "calm"})
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"chancery/internal/inventory"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -116,15 +117,33 @@ func (v *visit) groupOptions() ([]option, error) {
 	if err != nil {
 		return nil, err
 	}
+	return groupLines(tree, 0), nil
+}
+
+// groupsBelow lists a group and what is below it.
+func (v *visit) groupsBelow(id ra.GroupID) ([]option, error) {
+	tree, err := v.Inventory.Tree(v.ctx(), v.actor)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range flatten(tree) {
+		if n.ID == id {
+			return groupLines([]*inventory.Node{n}, n.Depth), nil
+		}
+	}
+	return nil, nil
+}
+
+func groupLines(tree []*inventory.Node, from int) []option {
 	var out []option
 	for _, n := range flatten(tree) {
 		indent := ""
-		for range n.Depth {
+		for range n.Depth - from {
 			indent += "\u2003"
 		}
 		out = append(out, option{Value: string(n.ID), Label: indent + n.Name})
 	}
-	return out, nil
+	return out
 }
 
 func (v *visit) authorityOptions() ([]option, error) {

@@ -19,7 +19,7 @@ func (w *world) addressOf(r route) (method, path string) {
 	if strings.HasPrefix(path, "/profile/passkeys") {
 		return method, strings.Replace(path, "{id}", "pky_00000000000000000000000000", 1)
 	}
-	if strings.HasSuffix(path, "/guard") {
+	if strings.HasSuffix(path, "/guard") || strings.HasPrefix(path, "/authorities/{id}/import") {
 		noun = "guard"
 	}
 	return method, strings.NewReplacer("{id}", w.ids[noun], "{challenge}", w.ids["challenges"]).Replace(path)
@@ -185,7 +185,7 @@ func TestForeignObjectsAreNotFound(t *testing.T) {
 			t.Errorf("%s: status %d, want 404\n%s", r.pattern, a.status, visible(a.body))
 		}
 	}
-	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/passes", "/passes.csv", "/passes/new", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/revocations", "/audit",
+	for _, list := range []string{"/certificates", "/certificates.csv", "/requests", "/passes", "/passes.csv", "/passes/new", "/devices", "/devices.csv", "/users", "/users.csv", "/groups", "/templates", "/endpoints", "/authorities", "/obligations", "/differences", "/differences.csv", "/revocations", "/audit",
 		"/administrators", "/tokens", "/search?q=ada", "/search.json?q=ada", "/status", "/", "/requests/new", "/templates/new"} {
 		a := b.get(list)
 		for noun, id := range w.ids {

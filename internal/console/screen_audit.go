@@ -39,7 +39,8 @@ var auditPage = view[auditView]("audit")
 func objectLink(id string) link {
 	prefix, _, ok := strings.Cut(id, "_")
 	base := map[string]string{ra.GroupPrefix: "/groups/", ra.UserPrefix: "/users/", ra.DevicePrefix: "/devices/", ra.AuthorityPrefix: "/authorities/", ra.TemplatePrefix: "/templates/",
-		ra.EndpointPrefix: "/endpoints/", ra.KeyServicePrefix: "/key-services/", ra.RequestPrefix: "/requests/", ra.PassPrefix: "/passes/", ra.CertificatePrefix: "/certificates/", ra.AdminPrefix: "/administrators/", store.BulkPrefix: "/revocations/"}[prefix]
+		ra.EndpointPrefix: "/endpoints/", ra.KeyServicePrefix: "/key-services/", ra.RequestPrefix: "/requests/", ra.PassPrefix: "/passes/", ra.CertificatePrefix: "/certificates/", ra.AdminPrefix: "/administrators/", store.BulkPrefix: "/revocations/",
+		ra.CAImportRunPrefix: "/imports/", ra.DifferencePrefix: "/differences/"}[prefix]
 	if !ok || base == "" {
 		return link{Title: id}
 	}
@@ -57,7 +58,7 @@ func notable(list []*ra.AuditEntry, n int) []*ra.AuditEntry {
 }
 
 // auditNouns are the starts of event codes that the filter offers.
-var auditNouns = []string{"certificate", "request", "key", "device", "user", "group", "template", "endpoint", "challenge", "pass", "authority", "directory", "publication", "key_service", "crl", "admin", "passkey", "token", "link", "master_key", "installation", "clock"}
+var auditNouns = []string{"certificate", "request", "key", "device", "user", "group", "template", "endpoint", "challenge", "pass", "authority", "directory", "ca_import", "difference", "publication", "key_service", "crl", "admin", "passkey", "token", "link", "master_key", "installation", "clock"}
 
 func (v *visit) auditLog() error { return v.showAudit(nil) }
 

@@ -43,6 +43,7 @@ type authorityView struct {
 	SCEP        *scepServerView // nil: it has no server of its own
 	Forecast    *forecastView   // nil: there is none
 	Guard       *guardState     // nil: it has none
+	Import      *importCard     // nil: it tells nobody what it issued
 	Events      []*ra.AuditEntry
 	MayEdit     bool
 	MayAudit    bool
@@ -53,7 +54,7 @@ var authorityPage = view[authorityView]("authority")
 
 var abilityWords = map[ca.Ability]string{ca.CanFetch: "may answer later", ca.CanFind: "finds a lost answer again", ca.CanMakeKey: "makes keys", ca.CanRevoke: "revokes",
 	ca.CanHold: "puts on hold", ca.CanCheck: "can be tested", ca.CanCatalog: "lists its profiles", ca.CanChallenge: "hands out SCEP challenges", ca.CanForward: "has a SCEP server for devices", ca.CanChain: "tells its chain",
-	ca.CanCRL: "publishes a revocation list", ca.CanSignCRL: "revocation lists are signed here"}
+	ca.CanCRL: "publishes a revocation list", ca.CanSignCRL: "revocation lists are signed here", ca.CanList: "tells what it issued to others"}
 
 func (v *visit) loadAuthority() (*ra.Authority, error) {
 	return v.Authorities.Get(v.ctx(), v.actor, id[ra.AuthorityID](v))
@@ -121,6 +122,11 @@ func (v *visit) authorityCertificates(data *authorityView) error {
 	if o, err := v.Authorities.Reach(v.ctx(), data.Authority.ID); err == nil {
 		for _, ability := range ca.Abilities(o.Connector) {
 			data.Abilities = append(data.Abilities, abilityWords[ability])
+		}
+		if _, lists := o.Connector.(ca.Lister); lists {
+			if data.Import, err = v.importOf(data.Authority); err != nil {
+				return err
+			}
 		}
 		if _, signs := o.Connector.(ca.CRLSigner); signs {
 			if addresses, err = v.published(data); err != nil {

@@ -35,6 +35,8 @@ type certificateView struct {
 	Template    link
 	Authority   link
 	Request     link
+	Imported    *ra.ImportedFrom // nil: it was issued here
+	Run         link             // that took it over
 	Renews      link
 	Pass        link // that it came through
 	MayPass     bool // a new pass can renew it
@@ -84,11 +86,16 @@ func (v *visit) certificate() error {
 	if err != nil {
 		return err
 	}
-	life, events, err := v.certificateLife(c)
+	from, err := v.Imports.From(v.ctx(), v.actor, c.ID)
+	if err != nil && ra.KindOf(err) != ra.NotFound {
+		return err
+	}
+	life, events, err := v.certificateLife(c, from)
 	if err != nil {
 		return err
 	}
 	a := v.certificateActions(c)
+	a.Imported = from
 	a.Certificate, a.Parsed, a.Late, a.Life, a.Tree, a.Events = c, parsed, c.Late(v.Now()), life, tree, events
 	for i, der := range chain {
 		x, err := x509.ParseCertificate(der)
@@ -114,6 +121,9 @@ func (v *visit) certificate() error {
 		}
 	}
 	a.Renews, a.RenewedBy = linked(string(c.Renews), "/certificates/", string(c.Renews)), linked(string(c.RenewedBy), "/certificates/", string(c.RenewedBy))
+	if a.Imported != nil {
+		a.Run = linked("took it over", "/imports/", string(a.Imported.Run))
+	}
 	p, err := v.Directories.Publication(v.ctx(), v.actor, c.ID)
 	switch {
 	case err == nil:

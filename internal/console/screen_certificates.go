@@ -65,6 +65,9 @@ func (v *visit) certificateFilter(q url.Values) (store.CertificateFilter, string
 	if s := q.Get("state"); s != "" {
 		f.States = []ra.CertificateState{ra.CertificateState(s)}
 	}
+	if imported, err := strconv.ParseBool(q.Get("imported")); err == nil {
+		f.Imported = &imported
+	}
 	span := ""
 	if days, err := strconv.Atoi(q.Get("expires")); err == nil && days > 0 && days < 36500 {
 		f.ExpiresAfter, f.ExpiresBefore = v.Now(), v.Now().AddDate(0, 0, days)
@@ -113,7 +116,8 @@ func (v *visit) certificates() error {
 		Filter: v.filter("Subject, serial or fingerprint", choice{"state", "State", stateOptions(ra.CertificateStates)}, choice{"authority", "Authority", authorities},
 			choice{"template", "Template", templates},
 			choice{"expires", "Expires in", []option{{Value: "7", Label: "7 days"}, {Value: "30", Label: "30 days"}, {Value: "90", Label: "90 days"}}},
-			choice{"own", "Own", []option{{Value: "1", Label: "Server's too"}}}),
+			choice{"imported", "Origin", []option{{Value: "true", Label: "Imported"}, {Value: "false", Label: "Issued here"}}},
+			choice{"own", "Server's", []option{{Value: "1", Label: "Shown"}}}),
 		Span: span, Subject: v.sortable("Subject", "subject", "-created"), Expires: v.sortable("Expires", "expires", "-created"), Issued: issued,
 		Lines: v.certificateLines(list), Pager: v.pager(next, len(list)), CSV: address("/certificates.csv", q), Query: q.Encode(),
 		MayRevoke: v.mayAnywhere(access.Revoke), MayAsk: v.mayAnywhere(access.Request), CLI: []string{"chancery certificate list"},

@@ -37,6 +37,8 @@ func (v *visit) obligationLines(list []ra.ObligationRow) []obligationLine {
 			at = "/certificates/"
 		case "danger":
 			under = "/show"
+		case "ca_import":
+			at, under = "/authorities/", "/import"
 		case "posture":
 			at, under = "/authorities/", "/guard"
 		}
@@ -57,7 +59,7 @@ func (v *visit) obligations() error {
 		return err
 	}
 	var actions []option
-	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke, ra.ActionDeliver, ra.ActionSync, ra.ActionPublish, ra.ActionWithdraw, ra.ActionHandOver, ra.ActionTakeBack, ra.ActionEvaluate, ra.ActionMend} {
+	for _, a := range []ra.Action{ra.ActionApprove, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionAwait, ra.ActionExpire, ra.ActionRetire, ra.ActionRevoke, ra.ActionDeliver, ra.ActionSync, ra.ActionPublish, ra.ActionWithdraw, ra.ActionHandOver, ra.ActionTakeBack, ra.ActionImport, ra.ActionEvaluate, ra.ActionMend} {
 		actions = append(actions, option{Value: string(a), Label: actionWords(a)})
 	}
 	data := obligationsView{Filter: v.filter("", choice{"late", "Lateness", []option{{Value: "1", Label: "Late only"}}}, choice{"action", "Next", actions}, choice{"authority", "Authority", authorities}),

@@ -82,6 +82,9 @@ func (v *visit) filterWords(f store.CertificateFilter) string {
 			add("%s %s", one.noun, one.link.Title)
 		}
 	}
+	if f.Imported != nil {
+		add("%s", map[bool]string{true: "imported", false: "issued here"}[*f.Imported])
+	}
 	if f.Serial != "" {
 		add("serial %s", f.Serial)
 	}

@@ -155,7 +155,7 @@ var tones = map[string]string{
 	string(ra.DeviceEnrolled): "good", string(ra.DeviceUnenrolled): "off", string(ra.DeviceBlocked): "bad",
 	string(ca.StepOK): "good", string(ca.StepWarning): "warn", string(ca.StepSkipped): "off",
 	"refused": "warn", "on": "good", "disabled": "off", "late": "bad", "soon": "warn", "passed": "good", "used": "off", "open": "good", "unknown": "calm",
-	"in use": "good", "servers learn it": "busy", "under way": "busy", "to come": "off", "waits for you": "warn", "done": "good", "some failed": "warn", "current": "good", "ended": "bad", "changes wait": "busy", "not made yet": "off", "on demand": "off",
+	"in use": "good", "servers learn it": "busy", "under way": "busy", "to come": "off", "waits for you": "warn", "done": "good", "some failed": "warn", "current": "good", "ended": "bad", "changes wait": "busy", "not made yet": "off", "settled": "off", "not settled": "warn", "on demand": "off",
 	"inferred": "calm", "waiting": "busy", "not_reached": "off",
 	ra.SeverityDanger: "bad", ra.SeverityAdvice: "calm", "signed off": "off", ra.FindingUnreadable: "warn", ra.FindingUnseen: "calm",
 	"modern": "good", "compat": "warn", "legacy": "bad",
@@ -187,6 +187,7 @@ func actionWords(a ra.Action) string {
 		ra.ActionDeliver: "Bring the parameters to the device", ra.ActionSync: "Take users over",
 		ra.ActionPublish: "Publish in the directory", ra.ActionWithdraw: "Take out of the directory",
 		ra.ActionHandOver: "Bring the key where it goes", ra.ActionTakeBack: "Take the key out of the directory",
+		ra.ActionImport:   "Take certificates over",
 		ra.ActionEvaluate: "The guard looks", ra.ActionMend: "Mend it, or sign it off",
 	}[a]
 }

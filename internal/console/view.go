@@ -27,6 +27,7 @@ type page struct{ *template.Template }
 type frame struct {
 	View    string
 	Menu    []menuSection
+	Waits   map[string]int // how much waits behind an entry of the menu, by its path
 	Path    string
 	Person  string
 	Notice  string
@@ -68,6 +69,7 @@ func (v *visit) show(name string, status int, data any) error {
 	f := frame{View: name, Path: v.r.URL.Path, Assets: v.assets, Data: data, Search: v.query("q")}
 	if v.admin != nil {
 		f.Menu, f.Person, f.Notice = v.menu(), v.admin.DisplayName, v.notice()
+		f.Waits = map[string]int{"/differences": v.menuDifferences()}
 		if f.Person == "" {
 			f.Person = v.admin.Name
 		}

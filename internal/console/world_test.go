@@ -24,11 +24,13 @@ import (
 	"chancery/internal/authority"
 	caall "chancery/internal/ca/all"
 	"chancery/internal/ca/scripted"
+	"chancery/internal/caimport"
 	"chancery/internal/directory"
 	"chancery/internal/doctor"
 	"chancery/internal/enroll"
 	"chancery/internal/inventory"
 	"chancery/internal/job"
+	"chancery/internal/job/jobtest"
 	"chancery/internal/keydelivery"
 	"chancery/internal/keyring"
 	"chancery/internal/lifecycle"
@@ -38,9 +40,12 @@ import (
 	"chancery/internal/seal"
 	"chancery/internal/signin"
 	"chancery/internal/store"
+	"chancery/internal/testpeer"
 	"chancery/internal/trace"
 	"chancery/internal/wire/pkixmsg"
 )
+
+func TestMain(m *testing.M) { testpeer.Main(m, jobtest.Tables) }
 
 // world is a console with all its parts on a database of its own, filled with
 // two organizations. Its clock is moved by the tests that age things.
@@ -99,7 +104,7 @@ func (w *world) set(now time.Time) {
 // newWorld makes a console whose clock stands at the real time in the end.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	return newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "chancery.db"))
+	return newWorldOn(t, testpeer.SQLite(t))
 }
 
 // newWorldOn is newWorld on a database of the caller's.
@@ -127,11 +132,13 @@ func newWorldOn(t testing.TB, database string) *world {
 	life := &lifecycle.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.clock, Log: log}
 	keys := &keyring.Service{DB: db, Box: box, Path: key, Node: "test", Queue: queue, Now: w.clock, Log: log}
 	passes := &pass.Service{DB: db, Box: box, Authorities: authorities, Enroll: enrolment, Queue: queue, Now: w.clock, Log: log, PublicURL: w.url}
+	imports := &caimport.Service{DB: db, Queue: queue, Authorities: authorities, Passes: passes, Now: w.clock, Log: log}
 	enrolment.Handle()
 	life.Handle()
+	imports.Handle()
 	keys.Handle()
 	directories := &directory.Service{DB: db, Box: box, Queue: queue, Now: w.clock, Log: log, Dial: nowhere}
-	w.c = &Console{Keys: &keydelivery.Service{DB: db, Box: box, Queue: queue, Directories: directories, Now: w.clock, Log: log, Dial: nowhere}, Directories: directories, Postures: &posture.Service{DB: db, Authorities: authorities, Directories: directories, Queue: queue, Now: w.clock, Log: log, Dial: nowhere}, Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
+	w.c = &Console{Keys: &keydelivery.Service{DB: db, Box: box, Queue: queue, Directories: directories, Now: w.clock, Log: log, Dial: nowhere}, Directories: directories, Postures: &posture.Service{DB: db, Authorities: authorities, Directories: directories, Queue: queue, Now: w.clock, Log: log, Dial: nowhere}, Inventory: &inventory.Service{DB: db, Now: w.clock, Log: log}, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Imports: imports, Passes: passes, Traces: &trace.Service{DB: db, Passes: passes},
 		Signin: &signin.Service{DB: db, Now: w.clock, Log: log, PublicURL: w.url}, Audit: audit.Log{DB: db}, Keyring: keys, DB: db, Now: w.clock, Log: log, PublicURL: w.url, Version: "test",
 		Doctor: &doctor.Service{DB: db, Authorities: authorities, Enroll: enrolment, Lifecycle: life, Audit: audit.Log{DB: db}, Now: w.clock, Log: log, MasterKey: key, Data: filepath.Dir(key)}}
 	w.site = w.c.site()
@@ -178,7 +185,7 @@ func (w *world) fill() {
 	here := w.template(org.ID, a.ID, "User VPN", ra.TemplateSpec{Subject: "CN={EnrollmentUser},O={Organization},C={Country}", SANs: []ra.SANSpec{{Type: "email", Value: "{EmailAddress}"}, {Type: "upn", Value: "{UserPrincipalName}", Optional: true}},
 		SID: true, KeyType: "p-256", KeyPlace: ra.KeyHere, Usage: "signing", EKUs: []string{"clientAuth", "smartcardLogon"}, Validity: 365, AutoRenew: true, RenewBefore: 30, RevokeReplaced: true, Grace: 72})
 	mail := w.template(org.ID, a.ID, "Mail encryption", ra.TemplateSpec{Subject: "CN={DisplayName},O={Organization},C={Country}", SANs: []ra.SANSpec{{Type: "email", Value: "{EmailAddress}"}},
-		KeyType: "rsa-3072", KeyPlace: ra.KeyHere, Usage: "encryption", EKUs: []string{"emailProtection"}, Validity: 730, Approvals: 1})
+		KeyType: "rsa-2048", KeyPlace: ra.KeyHere, Usage: "encryption", EKUs: []string{"emailProtection"}, Validity: 730, Approvals: 1})
 	endpoint, err := w.c.Enroll.CreateEndpoint(ctx, system, enroll.EndpointInput{TemplateID: &onDevice.ID, Name: p("devices")})
 	must(t, err)
 	challenge, _, err := w.c.Enroll.CreateChallenge(ctx, system, enroll.ChallengeInput{Endpoint: endpoint.ID, Device: device.ID})
@@ -209,6 +216,7 @@ func (w *world) fill() {
 	must(t, err)
 	w.ids["revocations"] = string(bulk.ID)
 	w.fillGuard(org.ID, dir.ID)
+	w.fillImport(org.ID)
 }
 
 func (w *world) template(group ra.GroupID, a ra.AuthorityID, name string, spec ra.TemplateSpec) *ra.Template {

@@ -255,25 +255,18 @@ func (s *Service) failed(ctx context.Context, run *ra.Sync, cause error) error {
 		if err != nil || state.Action == ra.ActionNone {
 			return err
 		}
-		said := state.LastError == say(e)
+		said := state.LastError == e.Say()
 		wait := time.Hour
 		if v, err := s.settings(tx, d); err == nil {
 			wait = retryAfter(state.Attempts+1, v.Interval)
 		}
-		state.Attempts, state.LastError, state.At = state.Attempts+1, say(e), tx.Now.Add(max(wait, e.Retry))
+		state.Attempts, state.LastError, state.At = state.Attempts+1, e.Say(), tx.Now.Add(max(wait, e.Retry))
 		if err := tx.UpdateDirectoryState(state); err != nil || said {
 			return err // people heard of it already
 		}
 		return audit.Record(tx, audit.Entry{Code: code, Actor: ended.By, Group: d.GroupID, Object: string(d.ID), Related: string(run.ID), Result: "failed",
 			Message: "Users of " + d.Name + " not taken over: " + e.Message})
 	})
-}
-
-func say(e *ra.Error) string {
-	if e.Remedy == "" {
-		return e.Message
-	}
-	return e.Message + " " + e.Remedy
 }
 
 // alarm tells people of directories and publications past their deadlines.

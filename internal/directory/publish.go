@@ -146,7 +146,7 @@ func (s *Service) postponeAll(ctx context.Context, d *ra.Directory, cause error)
 	e := ra.AsError(cause)
 	s.Log.Warn("certificates are not published", "directory", d.Name, "error", cause)
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		return tx.PostponePublications(d.ID, tx.Now.Add(max(10*time.Minute, e.Retry)), say(e))
+		return tx.PostponePublications(d.ID, tx.Now.Add(max(10*time.Minute, e.Retry)), e.Say())
 	})
 }
 
@@ -198,7 +198,7 @@ func (s *Service) settle(ctx context.Context, conn *ldapdir.Conn, p duePublicati
 			}
 			e := ra.AsError(cause)
 			s.Log.Warn("a certificate is not published", "publication", p.ID, "action", p.Action, "error", cause)
-			fresh.Attempts, fresh.LastError, fresh.At = fresh.Attempts+1, say(e), tx.Now.Add(max(publishAgain(fresh.Attempts+1), e.Retry))
+			fresh.Attempts, fresh.LastError, fresh.At = fresh.Attempts+1, e.Say(), tx.Now.Add(max(publishAgain(fresh.Attempts+1), e.Retry))
 			return tx.UpdatePublication(fresh)
 		}
 		fresh.Published = p.Action == ra.ActionPublish

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"chancery/internal/access"
 	"chancery/internal/ca"
 	"chancery/internal/ra"
 	"chancery/internal/store"
@@ -87,6 +88,10 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 	if len(late) > 0 {
 		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is late.", "things are late.")
 	}
+	differing, err := x.differing(id)
+	if err != nil {
+		return x.failure(f.Name, f.Object, err)
+	}
 	dangers := 0 // what is wrong about them is no attempt that failed
 	for _, o := range waiting {
 		if o.Kind == "danger" {
@@ -108,7 +113,27 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 		f.Detail += " " + number(dangers, "", "danger is open.", "dangers are open.")
 		f.Remedy = strings.TrimSpace(f.Remedy + " The guard says how to mend what is dangerous: chancery authority guard " + string(id) + ".")
 	}
+	if differing > 0 {
+		f.State = ca.StepWarning
+		f.Detail += " " + number(differing, "", "difference between its records and ours is open.", "differences between its records and ours are open.")
+		f.Remedy = strings.TrimSpace(f.Remedy + " Look at each difference, and settle it with a comment: each says what it means and what to do.")
+	}
 	return f
+}
+
+// differing counts the open differences between an authority's records and ours,
+// among what the actor may see.
+func (x *examination) differing(id ra.AuthorityID) (n int, err error) {
+	open := true
+	err = x.DB.Read(x.ctx, func(tx *store.Tx) error {
+		groups, err := access.Scope(tx, x.actor, access.See)
+		if err != nil {
+			return err
+		}
+		n, err = tx.CountDifferences(store.DifferenceFilter{Groups: groups, Authority: id, Open: &open})
+		return err
+	})
+	return n, err
 }
 
 // test gives the first failed step of an authority's test, or the first

@@ -232,6 +232,29 @@ func TestMute(t *testing.T) {
 	})
 }
 
+// TestDifferences: what an authority's records and ours do not agree on, and an
+// import that fails, are findings for whoever sees them.
+func TestDifferences(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := &ra.Certificate{ID: "crt_1", GroupID: w.acme.ID, AuthorityID: w.inner.ID, IssuerHash: "h", Serial: "1", Subject: "CN=x", Fingerprint: "f", NotBefore: start, NotAfter: start.Add(90 * day), State: ra.Valid,
+			Obligation: ra.Obligation{Action: ra.ActionExpire, At: start.Add(80 * day)}}
+		d := &ra.Difference{ID: "dif_1", Authority: w.inner.ID, GroupID: w.acme.ID, Kind: ra.DiffNotOurs, Certificate: c.ID, Serial: "1", Subject: "CN=x"}
+		i := &ra.CAImport{Authority: w.outer.ID, GroupID: w.acme.ID, Scope: ra.ImportAll, Every: day, Obligation: ra.Obligation{Action: ra.ActionImport, At: start.Add(day), Attempts: 1, LastError: "It does not answer."}}
+		for _, f := range []func(*store.Tx) error{func(tx *store.Tx) error { return tx.CreateCertificate(c) }, func(tx *store.Tx) error { return tx.CreateDifference(d) }, func(tx *store.Tx) error { return tx.CreateCAImport(i) }} {
+			if err := w.DB.Write(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want(t, w.glance(w.owner), "authority "+w.inner.Name, ca.StepWarning, "1 difference between its records and ours is open.")
+		want(t, w.glance(w.owner), "authority "+w.outer.Name, ca.StepWarning, "It does not answer.")
+		d.SettledAt = start
+		if err := w.DB.Write(t.Context(), func(tx *store.Tx) error { return tx.UpdateDifference(d) }); err != nil {
+			t.Fatal(err)
+		}
+		want(t, w.glance(w.owner), "authority "+w.inner.Name, ca.StepOK, "")
+	})
+}
+
 func TestNoAuthority(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		for _, a := range []*ra.Authority{w.inner, w.outer, w.away} {

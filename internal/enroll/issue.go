@@ -108,7 +108,7 @@ func (s *Service) recheck(tx *store.Tx, r *ra.Request) (refused bool, err error)
 		return false, nil
 	}
 	if e := ra.AsError(no); e.Retry == ra.Never {
-		r.LastError = sayWhy(e)
+		r.LastError = e.Say()
 		return true, s.fail(tx, r)
 	}
 	return false, no
@@ -358,7 +358,7 @@ func (s *Service) postpone(ctx context.Context, r *ra.Request, cause error) (*ra
 		if r = fresh; Ended(r.State) {
 			return nil
 		}
-		r.LastError = sayWhy(e)
+		r.LastError = e.Say()
 		if finalRefusal(e) {
 			return s.fail(tx, r)
 		}
@@ -429,13 +429,6 @@ func finalRefusal(e *ra.Error) bool {
 		return true
 	}
 	return e.Retry == 0 && (e.Kind == ra.RefusedByCA || e.Kind == ra.Invalid || e.Kind == ra.Denied)
-}
-
-func sayWhy(e *ra.Error) string {
-	if e.Remedy == "" {
-		return e.Message
-	}
-	return e.Message + " " + e.Remedy
 }
 
 // backoff is the wait after the n-th failed attempt: 10 s doubling up to an

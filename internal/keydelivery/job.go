@@ -152,7 +152,7 @@ func (s *Service) postponeAll(ctx context.Context, to store.KeyReceiver, cause e
 	e := ra.AsError(cause)
 	s.Log.Warn("keys are not delivered", "directory", to.Directory, "service", to.Service, "error", cause)
 	return s.DB.Write(ctx, func(tx *store.Tx) error {
-		return tx.PostponeKeyDeliveries(to, tx.Now.Add(max(10*time.Minute, e.Retry)), say(e))
+		return tx.PostponeKeyDeliveries(to, tx.Now.Add(max(10*time.Minute, e.Retry)), e.Say())
 	})
 }
 
@@ -270,7 +270,7 @@ func (s *Service) note(ctx context.Context, d *ra.KeyDelivery, p *parcel, cause 
 			}
 			e := ra.AsError(cause)
 			s.Log.Warn("a key is not delivered", "delivery", d.ID, "action", d.Action, "error", cause)
-			fresh.Attempts, fresh.LastError, fresh.At = fresh.Attempts+1, say(e), tx.Now.Add(max(again(fresh.Attempts+1), e.Retry))
+			fresh.Attempts, fresh.LastError, fresh.At = fresh.Attempts+1, e.Say(), tx.Now.Add(max(again(fresh.Attempts+1), e.Retry))
 			return tx.UpdateKeyDelivery(fresh)
 		}
 		fresh.Delivered = d.Action == ra.ActionHandOver

@@ -29,7 +29,6 @@ import (
 	"chancery/internal/directory"
 	"chancery/internal/egress"
 	"chancery/internal/job"
-	"chancery/internal/ra"
 	"chancery/internal/seal"
 	"chancery/internal/store"
 )
@@ -68,11 +67,4 @@ func (s *Service) dial(ctx context.Context, network, address string) (net.Conn, 
 		return egress.Policy{}.Dial(ctx, network, address) // nobody said where it may go
 	}
 	return s.Dial(ctx, network, address)
-}
-
-func say(e *ra.Error) string {
-	if e.Remedy == "" {
-		return e.Message
-	}
-	return e.Message + " " + e.Remedy
 }

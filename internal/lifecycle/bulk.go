@@ -256,7 +256,7 @@ func (s *Service) bulkOne(tx *store.Tx, b *store.Bulk, c *ra.Certificate, here b
 	if err == nil {
 		after := toldLater
 		if here {
-			after = s.afterwards
+			after = afterwards
 		}
 		_, changed, err = revoke(tx, b.By, c.ID, b.Reason, b.Comment, after)
 	}

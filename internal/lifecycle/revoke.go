@@ -60,7 +60,7 @@ func (s *Service) Revoke(ctx context.Context, actor ra.Actor, id ra.CertificateI
 			return telling(tx), nil
 		}
 		if here {
-			after = s.afterwards
+			after = afterwards
 		}
 		c, changed, err = revoke(tx, actor, id, reason, comment, after)
 		return err
@@ -110,10 +110,31 @@ func (s *Service) revocable(ctx context.Context, a *ra.Authority, c *ra.Certific
 
 // revoke changes the row: state, time, reason, and what is to be done after it.
 func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.RevocationReason, comment string, after func(*store.Tx, *ra.Certificate) (ra.Obligation, error)) (c *ra.Certificate, changed bool, err error) {
+	return alter(tx, actor, id, alteration{reason: reason, comment: comment, at: tx.Now}, after)
+}
+
+// alteration is a revocation, a hold or its end.
+type alteration struct {
+	reason  ra.RevocationReason
+	comment string
+	at      time.Time
+	there   bool // it was decided at the authority
+}
+
+// title says in a line what became of a certificate.
+func (a alteration) title(what string, c *ra.Certificate) string {
+	if a.there {
+		what += " at the authority"
+	}
+	return what + ": " + c.Subject
+}
+
+func alter(tx *store.Tx, actor ra.Actor, id ra.CertificateID, a alteration, after func(*store.Tx, *ra.Certificate) (ra.Obligation, error)) (c *ra.Certificate, changed bool, err error) {
 	if c, err = tx.Certificate(id); err != nil {
 		return nil, false, err
 	}
-	code, message := audit.CertificateRevoked, "Revoked: "+c.Subject
+	reason := a.reason
+	code, message := audit.CertificateRevoked, a.title("Revoked", c)
 	switch {
 	case c.State == ra.Expired:
 		return nil, false, ra.Errorf(ra.Conflict, "The certificate has expired; there is nothing left to revoke.").WithRemedy("Leave it.")
@@ -125,7 +146,7 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 	case reason == ra.RemoveFromCRL && c.State != ra.OnHold:
 		return nil, false, ra.Errorf(ra.Conflict, "The certificate is not on hold.").WithRemedy("Only a hold can be lifted.")
 	case reason == ra.RemoveFromCRL:
-		code, message = audit.CertificateUnheld, "Taken off hold: "+c.Subject
+		code, message = audit.CertificateUnheld, a.title("Taken off hold", c)
 		c.State, c.RevokedAt = ra.Valid, time.Time{}
 		if c.RenewedBy != "" {
 			c.State = ra.Superseded
@@ -133,11 +154,11 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 	case reason == ra.CertificateHold && c.State == ra.OnHold:
 		return c, false, nil
 	case reason == ra.CertificateHold:
-		code, message = audit.CertificateHeld, "Put on hold: "+c.Subject
-		c.State, c.RevokedAt = ra.OnHold, tx.Now
+		code, message = audit.CertificateHeld, a.title("Put on hold", c)
+		c.State, c.RevokedAt = ra.OnHold, a.at
 	default:
 		if c.State != ra.OnHold {
-			c.RevokedAt = tx.Now
+			c.RevokedAt = a.at
 		}
 		c.State = ra.Revoked
 	}
@@ -161,7 +182,22 @@ func revoke(tx *store.Tx, actor ra.Actor, id ra.CertificateID, reason ra.Revocat
 		return nil, false, err
 	}
 	return c, true, audit.Record(tx, audit.Entry{Code: code, Actor: actor, Group: c.GroupID, Object: string(c.ID), Related: string(c.DeviceID),
-		Message: message, Details: map[string]any{"reason": reason.String(), "comment": comment, "serial": c.Serial}})
+		Message: message, Details: map[string]any{"reason": reason.String(), "comment": a.comment, "serial": c.Serial}})
+}
+
+// Learned takes over what a certificate's authority says of it, in the caller's
+// transaction: Revoked or OnHold, since when and why, or Valid after a hold. There
+// is nobody to be told. Errors are Conflict where the one cannot follow the other,
+// as after the certificate's end; nothing is changed then.
+func Learned(tx *store.Tx, actor ra.Actor, id ra.CertificateID, state ra.CertificateState, at time.Time, reason ra.RevocationReason) (*ra.Certificate, error) {
+	switch state {
+	case ra.OnHold:
+		reason = ra.CertificateHold
+	case ra.Valid:
+		reason = ra.RemoveFromCRL
+	}
+	c, _, err := alter(tx, actor, id, alteration{reason: reason, at: at, there: true}, afterwards)
+	return c, err
 }
 
 // confirm tells the authority what the row says and, when it agrees, gives the
@@ -201,7 +237,7 @@ func (s *Service) confirm(ctx context.Context, c *ra.Certificate, unsure bool) (
 		case c.Action != ra.ActionRevoke:
 			return nil
 		default:
-			if c.Obligation, err = s.afterwards(tx, c); err != nil {
+			if c.Obligation, err = afterwards(tx, c); err != nil {
 				return err
 			}
 		}
@@ -221,7 +257,7 @@ func telling(tx *store.Tx) ra.Obligation {
 
 // afterwards is the obligation of a certificate whose state is known at the
 // authority.
-func (s *Service) afterwards(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
+func afterwards(tx *store.Tx, c *ra.Certificate) (ra.Obligation, error) {
 	switch c.State {
 	case ra.Revoked, ra.Expired:
 		return ra.Obligation{}, nil
@@ -317,6 +353,9 @@ func RevokeForDevice(tx *store.Tx, actor ra.Actor, device ra.DeviceID, event str
 			return err
 		}
 		for _, c := range held {
+			if c.TemplateID == "" {
+				continue // it was taken over, and nothing says when to revoke it
+			}
 			t := templates[c.TemplateID]
 			if t == nil {
 				if t, err = tx.Template(c.TemplateID); err != nil {

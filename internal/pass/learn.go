@@ -175,46 +175,75 @@ func (s *Service) Learn(ctx context.Context, actor ra.Actor, in LearnInput) (p *
 	}
 	freed := func() {}
 	err = s.DB.Write(ctx, func(tx *store.Tx) error {
-		freed = func() {} // this may run again
-		if p, err = s.origin(tx, actor, in, leaf); err != nil {
-			return err
-		}
-		chain, err := tx.Issuers(p.AuthorityID)
-		if err != nil {
-			return err
-		}
-		set := []*x509.Certificate{}
-		for _, i := range chain {
-			if c, err := x509.ParseCertificate(i.DER); err == nil {
-				set = append(set, c)
-			}
-		}
-		if c, err = s.store(tx, p, leaf, set); err != nil || p.Confirmed {
-			return err
-		}
-		if err := hop(tx, p, ra.Hop{Step: StepInstalled, Result: ra.HopOK, Message: "The certificate was seen by " + actor.Name + ".",
-			Fields: map[string]string{"certificate": string(c.ID), "serial": c.Serial}}); err != nil {
-			return err
-		}
-		if p.Model == ra.PassDelegate && p.Renews == "" && !p.ChallengeUntil.IsZero() {
-			// With a first enrolment at the server itself the challenge was used.
-			if freed, err = s.Authorities.FreeSlot(tx, p.AuthorityID, challengeID(p)); err != nil {
-				return err
-			}
-		}
-		p.Confirmed, p.LastError = true, ""
-		state := ra.PassDone
-		if p.State == ra.PassRevoked {
-			state = ra.PassRevoked // the device has the certificate all the same
-		}
-		return end(tx, p, state, audit.Entry{Code: audit.PassConfirmed, Actor: actor, Message: "The certificate of a pass is confirmed.",
-			Details: map[string]any{"certificate": c.ID, "serial": c.Serial}}, "")
+		p, c, freed, err = s.LearnIn(tx, actor, in, leaf)
+		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	freed()
 	return p, c, nil
+}
+
+// LearnIn is Learn in the caller's transaction, for a certificate that was read.
+// freed is to be called once that was committed. A refusal, which is Invalid,
+// Denied, NotFound or a Conflict, comes before anything is changed.
+func (s *Service) LearnIn(tx *store.Tx, actor ra.Actor, in LearnInput, leaf *x509.Certificate) (p *ra.Pass, c *ra.Certificate, freed func(), err error) {
+	freed = func() {}
+	if p, err = s.origin(tx, actor, in, leaf); err != nil {
+		return nil, nil, nil, err
+	}
+	chain, err := tx.Issuers(p.AuthorityID)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	set := []*x509.Certificate{}
+	for _, i := range chain {
+		if c, err := x509.ParseCertificate(i.DER); err == nil {
+			set = append(set, c)
+		}
+	}
+	if c, err = s.store(tx, p, leaf, set); err != nil || p.Confirmed {
+		return p, c, freed, err
+	}
+	if err := hop(tx, p, ra.Hop{Step: StepInstalled, Result: ra.HopOK, Message: "The certificate was seen by " + actor.Name + ".",
+		Fields: map[string]string{"certificate": string(c.ID), "serial": c.Serial}}); err != nil {
+		return nil, nil, nil, err
+	}
+	if p.Model == ra.PassDelegate && p.Renews == "" && !p.ChallengeUntil.IsZero() {
+		// With a first enrolment at the server itself the challenge was used.
+		if freed, err = s.Authorities.FreeSlot(tx, p.AuthorityID, challengeID(p)); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	p.Confirmed, p.LastError = true, ""
+	state := ra.PassDone
+	if p.State == ra.PassRevoked {
+		state = ra.PassRevoked // the device has the certificate all the same
+	}
+	return p, c, freed, end(tx, p, state, audit.Entry{Code: audit.PassConfirmed, Actor: actor, Message: "The certificate of a pass is confirmed.",
+		Details: map[string]any{"certificate": c.ID, "serial": c.Serial}}, "")
+}
+
+// Expected tells which certificates may be those of passes that lack theirs: a
+// pass has their key or their renewal marker. It is one look for all of them.
+func Expected(tx *store.Tx, leaves []*x509.Certificate) ([]bool, error) {
+	keys, markers := make([]string, len(leaves)), make([]string, len(leaves))
+	var some []string
+	for i, leaf := range leaves {
+		keys[i] = authority.Hash(leaf.RawSubjectPublicKeyInfo)
+		if name, err := pkixmsg.ParseNameDER(leaf.RawSubject); err == nil {
+			if markers[i] = markerOf(name); markers[i] != "" {
+				some = append(some, markers[i])
+			}
+		}
+	}
+	traces, err := tx.PassTraces(keys, some)
+	out := make([]bool, len(leaves))
+	for i := range leaves {
+		out[i] = traces[keys[i]] || traces[markers[i]]
+	}
+	return out, err
 }
 
 // origin finds the newest pass that a certificate can have come from, among

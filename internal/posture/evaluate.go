@@ -142,14 +142,12 @@ func next(now time.Time, before ra.Obligation, problem error) ra.Obligation {
 		return ra.Obligation{Action: ra.ActionEvaluate, At: now.Add(every), Deadline: now.Add(every + patience)}
 	}
 	e := ra.AsError(problem)
-	o := ra.Obligation{Action: ra.ActionEvaluate, At: now.Add(max(again, e.Retry)), Deadline: before.Deadline, Attempts: before.Attempts + 1, LastError: say(e), Escalated: before.Escalated}
+	o := ra.Obligation{Action: ra.ActionEvaluate, At: now.Add(max(again, e.Retry)), Deadline: before.Deadline, Attempts: before.Attempts + 1, LastError: e.Say(), Escalated: before.Escalated}
 	if o.Deadline.IsZero() {
 		o.Deadline = now.Add(patience)
 	}
 	return o
 }
-
-func say(e *ra.Error) string { return strings.TrimSpace(e.Message + " " + e.Remedy) }
 
 // compare brings the rows of dangers in line with what was found.
 func (s *Service) compare(tx *store.Tx, actor ra.Actor, a *ra.Authority, report *ra.PostureReport) error {

@@ -60,6 +60,14 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Say gives what people may read: message and remedy in one text.
+func (e *Error) Say() string {
+	if e.Remedy == "" {
+		return e.Message
+	}
+	return e.Message + " " + e.Remedy
+}
+
 // Is reports whether target is an *Error of the same kind with no message of
 // its own, so that errors.Is(err, &ra.Error{Kind: ra.NotFound}) asks by kind.
 func (e *Error) Is(target error) bool {

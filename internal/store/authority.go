@@ -59,6 +59,9 @@ func (tx *Tx) DeleteAuthority(id ra.AuthorityID) error {
 	if err := tx.DeletePosture(id); err != nil {
 		return err
 	}
+	if err := tx.forgetImports(id); err != nil {
+		return err
+	}
 	return tx.remove("authorities", string(id))
 }
 

@@ -42,13 +42,27 @@ func toCertificate(c *ra.Certificate) certificateRow {
 		ID: string(c.ID), GroupID: string(c.GroupID), AuthorityID: string(c.AuthorityID), TemplateID: string(c.TemplateID),
 		DeviceID: string(c.DeviceID), UserID: string(c.UserID), RequestID: string(c.RequestID), Purpose: string(c.Purpose),
 		IssuerHash: c.IssuerHash, Serial: c.Serial, Subject: c.Subject,
-		SubjectFolded: ra.Fold(c.Subject + "\n" + strings.Join(c.SANs, "\n")),
+		SubjectFolded: foldedNames(c),
 		SANs:          text(c.SANs), KeyType: c.KeyType, KeyPlace: string(c.KeyPlace), DER: blob(c.DER), Fingerprint: c.Fingerprint,
 		SPKIHash: c.SPKIHash, NotBefore: millis(c.NotBefore), NotAfter: millis(c.NotAfter), State: string(c.State),
 		Renews: string(c.Renews), RenewedBy: string(c.RenewedBy), RevokedAt: millis(c.RevokedAt), Reason: int64(c.Reason),
 		obligationRow: toObligation(c.Obligation), timesRow: toTimes(c.Times),
 	}
 }
+
+// foldedNames is what a certificate is found and sorted by. PostgreSQL's indexes
+// have no entries beyond 2,704 bytes, so that of very many names the last are
+// left out.
+func foldedNames(c *ra.Certificate) string {
+	s := ra.Fold(c.Subject + "\n" + strings.Join(c.SANs, "\n"))
+	if len(s) <= maxFolded {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxFolded], "")
+}
+
+// maxFolded is in bytes.
+const maxFolded = 2500
 
 func (r *certificateRow) noun() (*ra.Certificate, error) {
 	c := &ra.Certificate{
@@ -118,6 +132,7 @@ type CertificateFilter struct {
 	Serial        string
 	ExpiresBefore time.Time
 	ExpiresAfter  time.Time
+	Imported      *bool  // only those an import took over from their authority's records, or only the others; nil: both
 	OwnToo        bool   // include the server's own (SCEP RA, OCSP signer)
 	Text          string // part of the subject or of a SAN, a serial, or a fingerprint
 	Page
@@ -140,6 +155,16 @@ func (f CertificateFilter) where(tx *Tx) (*where, error) {
 	if len(f.States) == 0 && (strings.TrimPrefix(f.Sort, "-") == "expires" || w.on("not_after") != nil) {
 		among(w, "state", ra.CertificateStates) // the index by end is one by state
 		w.on("state").implied = true
+	}
+	if f.Imported != nil {
+		exists := "EXISTS"
+		if !*f.Imported {
+			exists = "NOT EXISTS"
+		}
+		w.add(exists + " (SELECT 1 FROM imported_certificates AS i WHERE i.certificate_id = certificates.id)")
+		if sort := strings.TrimPrefix(f.Sort, "-"); *f.Imported && (sort == "" || sort == "created") { // the list is walked where some are, not from its end
+			w.add("id BETWEEN (SELECT min(certificate_id) FROM imported_certificates) AND (SELECT max(certificate_id) FROM imported_certificates)")
+		}
 	}
 	if !f.OwnToo {
 		w.conditions = append(w.conditions, condition{text: "purpose = ''", column: "purpose"})
@@ -212,7 +237,7 @@ func (tx *Tx) CountCertificates(f CertificateFilter) ([]Count, error) {
 // otherwise reports whether the filter asks for something that is not summed
 // up.
 func (f CertificateFilter) otherwise() bool {
-	return f.Device != "" || f.User != "" || f.SPKIHash != "" || f.Serial != "" || !f.ExpiresBefore.IsZero() || !f.ExpiresAfter.IsZero() || ra.Fold(f.Text) != "" ||
+	return f.Imported != nil || f.Device != "" || f.User != "" || f.SPKIHash != "" || f.Serial != "" || !f.ExpiresBefore.IsZero() || !f.ExpiresAfter.IsZero() || ra.Fold(f.Text) != "" ||
 		f.Template != "" && (f.OwnToo || f.Groups != nil || f.Authority != "")
 }
 

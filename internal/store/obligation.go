@@ -42,6 +42,7 @@ const (
 	waitingKeys         = "(SELECT 'key_delivery' AS kind, subject AS title, certificate_id AS id, group_id, authority_id, device_id, next_action, next_action_at, deadline_at, attempts, last_error, escalated_at FROM key_deliveries) AS waiting"
 	waitingDirectories  = "(SELECT 'directory' AS kind, d.name AS title, d.group_id, '' AS authority_id, '' AS device_id, s.* FROM directory_states AS s JOIN directories AS d ON d.id = s.id) AS waiting"
 	waitingPostures     = "(SELECT 'posture' AS kind, a.name AS title, a.group_id, p.id AS authority_id, '' AS device_id, p.* FROM postures AS p JOIN authorities AS a ON a.id = p.id WHERE NOT a.disabled) AS waiting"
+	waitingImports      = "(SELECT 'ca_import' AS kind, a.name AS title, a.group_id, i.id, i.id AS authority_id, '' AS device_id, i.next_action, i.next_action_at, i.deadline_at, i.attempts, i.last_error, i.escalated_at FROM ca_imports AS i JOIN authorities AS a ON a.id = i.id WHERE NOT a.disabled) AS waiting"
 	waitingDangers      = "(SELECT 'danger' AS kind, a.group_id, '' AS device_id, d.* FROM dangers AS d JOIN authorities AS a ON a.id = d.authority_id WHERE NOT a.disabled) AS waiting"
 )
 
@@ -79,7 +80,7 @@ func (tx *Tx) FindObligations(f ObligationFilter) ([]ra.ObligationRow, string, e
 		return nil, "", err
 	}
 	rows := slices.Concat(requests, certificates, passes)
-	for _, few := range []string{waitingPublications, waitingKeys, waitingDirectories, waitingPostures, waitingDangers} {
+	for _, few := range []string{waitingPublications, waitingKeys, waitingDirectories, waitingPostures, waitingDangers, waitingImports} {
 		found, err := tx.dueFew(few, w, f, o)
 		if err != nil {
 			return nil, "", err

@@ -216,7 +216,7 @@ var noun = map[string]string{
 	"templates": "template", "endpoints": "SCEP endpoint", "challenges": "challenge", "requests": "request",
 	"approvals": "approval", "certificates": "certificate", "admins": "administrator", "passkeys": "passkey",
 	"tokens": "API token", "links": "link", "sessions": "session", "journal": "journal entry",
-	"issuers": "issuer", "crl_lists": "CRL", "bulks": "bulk revocation", "sealed": "secret", "bearers": "mark of an asker", "passes": "pass", "directories": "directory", "directory_states": "directory", "syncs": "run", "publications": "publication", "key_services": "key service", "key_deliveries": "key delivery", "postures": "evaluation", "dangers": "danger", "pass_answers": "message", "limits": "limit", "outages": "outage", "audit": "audit entry", "facts": "fact",
+	"issuers": "issuer", "crl_lists": "CRL", "bulks": "bulk revocation", "sealed": "secret", "bearers": "mark of an asker", "passes": "pass", "directories": "directory", "directory_states": "directory", "syncs": "run", "publications": "publication", "key_services": "key service", "key_deliveries": "key delivery", "ca_imports": "import", "ca_import_runs": "run", "imported_certificates": "import", "ca_differences": "difference", "postures": "evaluation", "dangers": "danger", "pass_answers": "message", "limits": "limit", "outages": "outage", "audit": "audit entry", "facts": "fact",
 }
 
 func notFound(table string) error {

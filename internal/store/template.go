@@ -1,6 +1,11 @@
 package store
 
-import "chancery/internal/ra"
+import (
+	"maps"
+	"slices"
+
+	"chancery/internal/ra"
+)
 
 type templateRow struct {
 	ID          string `db:"id"`
@@ -45,9 +50,40 @@ func (tx *Tx) UpdateTemplate(t *ra.Template) error {
 	return tx.replace("templates", row.ID, loaded, &row)
 }
 
-// DeleteTemplate deletes a template that no endpoint or request names, else it
-// is a Conflict.
-func (tx *Tx) DeleteTemplate(id ra.TemplateID) error { return tx.remove("templates", string(id)) }
+// DeleteTemplate deletes a template that no endpoint, request, certificate or
+// import names, else it is a Conflict.
+func (tx *Tx) DeleteTemplate(id ra.TemplateID) error {
+	t, err := tx.Template(id)
+	if err != nil {
+		return err
+	}
+	used, err := tx.imports(t)
+	if err != nil {
+		return err
+	}
+	if used {
+		return ra.Errorf(ra.Conflict, "Certificates that were taken over from the authority's records have this template, or shall get it.").
+			WithRemedy("Switch it off instead, and leave it out of the import.")
+	}
+	return tx.remove("templates", string(id))
+}
+
+// imports reports whether certificates that an import took over have a template,
+// or shall get it.
+func (tx *Tx) imports(t *ra.Template) (bool, error) {
+	var used bool
+	if err := tx.x.GetContext(tx.ctx, &used, "SELECT count(*) > 0 FROM (SELECT 1 FROM certificates WHERE authority_id = $1 AND template_id = $2 LIMIT 1) AS one", string(t.AuthorityID), string(t.ID)); err != nil || used {
+		return used, fit(err)
+	}
+	i, err := tx.CAImport(t.AuthorityID)
+	if ra.KindOf(err) == ra.NotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return slices.Contains(slices.Collect(maps.Values(i.Adopt)), t.ID), nil
+}
 
 // Template loads a template.
 func (tx *Tx) Template(id ra.TemplateID) (*ra.Template, error) {

@@ -76,7 +76,7 @@ func TestValues(t *testing.T) {
 	}
 	// Every query can be written, whatever is in it.
 	for _, q := range []any{resource.GroupQuery{}, resource.UserQuery{}, resource.DeviceQuery{}, resource.AuthorityQuery{}, resource.TemplateQuery{}, resource.EndpointQuery{},
-		resource.ChallengeQuery{}, resource.RequestQuery{}, resource.PassQuery{}, resource.CertificateQuery{}, resource.ObligationQuery{}, resource.AuditQuery{}, resource.AdminQuery{}, Import{}} {
+		resource.ChallengeQuery{}, resource.RequestQuery{}, resource.PassQuery{}, resource.CertificateQuery{}, resource.ObligationQuery{}, resource.AuditQuery{}, resource.AdminQuery{}, resource.DifferenceQuery{}, Import{}} {
 		v := reflect.New(reflect.TypeOf(q)).Elem()
 		fields := 0
 		for _, f := range reflect.VisibleFields(v.Type()) {

@@ -41,6 +41,8 @@ type Certificate struct {
 
 	Publication *Publication `json:"publication,omitempty" doc:"How it stands with its user's directory entry; only when one certificate is shown that belongs there."`
 	KeyDelivery *KeyDelivery `json:"key_delivery,omitempty" doc:"How it stands with its key and where that goes; only when one certificate is shown whose key goes somewhere."`
+
+	ImportedFrom *ImportedFrom `json:"imported_from,omitempty" doc:"Where it was taken over from; only when one certificate is shown that was not issued through this server."`
 	Obligation
 	Times
 }
@@ -83,6 +85,7 @@ type CertificateFilter struct {
 	ExpiresBefore time.Time `query:"expires_before" json:"expires_before,omitzero"`
 	ExpiresAfter  time.Time `query:"expires_after" json:"expires_after,omitzero"`
 	OwnToo        bool      `query:"own" json:"own,omitempty" doc:"Also the server's own (SCEP RA, OCSP signer)."`
+	Imported      string    `query:"imported" json:"imported,omitempty" enum:"true,false" doc:"true: only those taken over from an authority's records; false: only those issued through this server."`
 	Text          string    `query:"text" json:"text,omitempty" doc:"Part of the subject or of a SAN, a serial, or a fingerprint."`
 }
 

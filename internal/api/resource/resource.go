@@ -53,7 +53,7 @@ func OfActor(a ra.Actor) Actor {
 
 // Obligation is what something that somebody waits for owes.
 type Obligation struct {
-	Action    string    `json:"next_action,omitempty" doc:"approve, issue, fetch, renew, await, expire, retire, revoke, deliver, sync, publish, withdraw, hand_over, take_back, evaluate or mend; absent when nobody waits."`
+	Action    string    `json:"next_action,omitempty" doc:"approve, issue, fetch, renew, await, expire, retire, revoke, deliver, sync, publish, withdraw, hand_over, take_back, import, evaluate or mend; absent when nobody waits."`
 	At        time.Time `json:"next_action_at,omitzero"`
 	Deadline  time.Time `json:"deadline_at,omitzero" doc:"After this it is late."`
 	Attempts  int       `json:"attempts,omitempty"`

@@ -22,6 +22,7 @@ type Settings struct {
 	Through   string // of a bare one: the authority that revokes in its place
 	authority *Authority
 	bare      bool
+	lists     bool
 }
 
 // Describe names the settings.
@@ -38,6 +39,9 @@ func (s *Settings) Connect(_ context.Context, env ca.Env) (ca.Connector, error) 
 	c := &Connector{env: env, authority: s.authority, password: s.Password}
 	if s.bare {
 		return bare{c}, nil
+	}
+	if s.lists {
+		return lister{c}, nil
 	}
 	return c, nil
 }

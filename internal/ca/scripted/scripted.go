@@ -53,6 +53,7 @@ type Authority struct {
 	revoked    map[string]ra.RevocationReason // by serial, hex
 	challenges int
 	crls       int64
+	book       *Book
 }
 
 // record is what the authority knows of one request.

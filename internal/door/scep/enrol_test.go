@@ -274,7 +274,7 @@ func TestNonces(t *testing.T) {
 
 // TestQueryForms sends one message in every form GET requests come in.
 func TestQueryForms(t *testing.T) {
-	w := newWorld(t, "sqlite:"+t.TempDir()+"/x.db", "p-256")
+	w := newWorld(t, testpeer.SQLite(t), "p-256")
 	e := w.endpoint("door", w.template(nil), nil)
 	d := w.device()
 	c := w.client(t, e, d, ecKey(t))
