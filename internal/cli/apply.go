@@ -140,7 +140,7 @@ func closure(kinds map[string]bool) map[string]bool {
 	if out["device"] {
 		out["user"] = true
 	}
-	if out["endpoint"] {
+	if out["endpoint"] || out["import"] {
 		out["template"] = true
 	}
 	if out["template"] {
@@ -354,6 +354,13 @@ func (s *session) take(c *course, st step) error {
 	if st.verb == "delete" {
 		return s.removeThing(st.doc.text("kind"), st.id)
 	}
+	if st.doc.text("kind") == "import" && st.id == "" {
+		id, err := c.id("authority", st.doc.text("name"))
+		if err != nil {
+			return err
+		}
+		st.id = id
+	}
 	in, err := s.wire(c, st)
 	if err != nil {
 		return err
@@ -383,6 +390,9 @@ func (s *session) wire(c *course, st step) ([]byte, error) {
 		body["spec"] = whole
 	}
 	if err := c.refer(st, body); err != nil {
+		return nil, err
+	}
+	if err := c.adopting(body); err != nil {
 		return nil, err
 	}
 	if kind, ok := body["type"]; ok {
@@ -455,6 +465,8 @@ func (s *session) put(kind, id string, raw []byte) (string, error) {
 	case "template":
 		return store(raw, id, func(in resource.TemplateInput) (resource.Template, error) { return s.c.CreateTemplate(s.ctx, in) },
 			func(in resource.TemplateInput) (resource.Template, error) { return s.c.UpdateTemplate(s.ctx, id, in) }, func(t resource.Template) string { return t.ID })
+	case "import":
+		return s.putImport(id, raw)
 	case "endpoint":
 		return store(raw, id, func(in resource.EndpointInput) (resource.Endpoint, error) { return s.c.CreateEndpoint(s.ctx, in) },
 			func(in resource.EndpointInput) (resource.Endpoint, error) { return s.c.UpdateEndpoint(s.ctx, id, in) }, func(e resource.Endpoint) string { return e.ID })
@@ -491,6 +503,7 @@ func (s *session) removeThing(kind, id string) error {
 		"key-service":   func() error { return s.c.DeleteKeyService(s.ctx, id) },
 		"authority":     func() error { return s.c.DeleteAuthority(s.ctx, id) },
 		"template":      func() error { return s.c.DeleteTemplate(s.ctx, id) },
+		"import":        func() error { return s.c.DeleteAuthorityImport(s.ctx, id) },
 		"endpoint":      func() error { return s.c.DeleteEndpoint(s.ctx, id) },
 		"user":          func() error { return s.c.DeleteUser(s.ctx, id) },
 		"device":        func() error { return s.c.DeleteDevice(s.ctx, id) },

@@ -23,7 +23,7 @@ import (
 type document map[string]any
 
 // The kinds, in the order in which things need each other.
-var documentKinds = []string{"group", "directory", "key-service", "authority", "template", "endpoint", "user", "device", "administrator"}
+var documentKinds = []string{"group", "directory", "key-service", "authority", "template", "import", "endpoint", "user", "device", "administrator"}
 
 // The shapes of documents, in the order they are written.
 type (
@@ -113,6 +113,8 @@ func shapeOf(kind string) any {
 		return &authorityDoc{}
 	case "template":
 		return &templateDoc{}
+	case "import":
+		return &importDoc{}
 	case "endpoint":
 		return &endpointDoc{}
 	case "user":
@@ -250,7 +252,7 @@ type landscape struct {
 func (s *session) survey(kinds map[string]bool) (*landscape, error) {
 	l := &landscape{ids: map[string]string{}, now: map[string]document{}}
 	steps := map[string]func() error{"group": func() error { return s.surveyGroups(l) }, "directory": func() error { return s.surveyDirectories(l) },
-		"key-service": func() error { return s.surveyKeyServices(l) }, "authority": func() error { return s.surveyAuthorities(l) },
+		"key-service": func() error { return s.surveyKeyServices(l) }, "import": func() error { return s.surveyImports(l) }, "authority": func() error { return s.surveyAuthorities(l) },
 		"template": func() error { return s.surveyTemplates(l) }, "endpoint": func() error { return s.surveyEndpoints(l) }, "user": func() error { return s.surveyUsers(l) },
 		"device": func() error { return s.surveyDevices(l) }, "administrator": func() error { return s.surveyAdmins(l) }}
 	for _, kind := range documentKinds {

@@ -36,7 +36,7 @@ func (p *Program) export() *cobra.Command {
 			}
 			return nil
 		})
-	c.Long = "Write how things are as YAML documents, or as a JSON list with -o json. Without a\nKIND everything is written: group, authority, template, endpoint, user, device and\nadministrator. References are names. Secrets stay where they are: {set: true}\nkeeps them when the document is applied."
+	c.Long = "Write how things are as YAML documents, or as a JSON list with -o json. Without a\nKIND everything is written: group, directory, key-service, authority, template, import,\nendpoint, user, device and administrator. References are names. Secrets stay where they are: {set: true}\nkeeps them when the document is applied."
 	return c
 }
 

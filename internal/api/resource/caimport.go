@@ -37,7 +37,7 @@ func OfCAImport(i *ra.CAImport, every string) CAImport {
 type CAImportInput struct {
 	GroupID *string           `json:"group_id,omitempty" doc:"Required when the import is set up."`
 	Scope   *string           `json:"scope,omitempty" doc:"current (when left out) or all."`
-	Adopt   map[string]string `json:"adopt,omitempty" doc:"All of them: those that are not named are no longer adopted."`
+	Adopt   map[string]string `json:"adopt,omitzero" doc:"All of them: those that are not named are no longer adopted."`
 	Every   *string           `json:"every,omitempty" doc:"A time span from 1h to 30d, which begins once a run has gone through; empty: only when somebody asks."`
 }
 
