@@ -311,7 +311,7 @@ func (b *storing) tell() error {
 	if len(b.added) == 0 {
 		return nil
 	}
-	return audit.Record(b.tx, audit.Entry{Code: audit.CertificatesImported, Actor: b.run.By, Group: b.home.ID, Object: string(b.authority.ID), Related: string(b.run.ID),
+	return audit.Record(b.tx, audit.Entry{Code: audit.CertificatesImported, Actor: b.run.By, Group: b.home.ID, Object: string(b.run.ID),
 		Message: number(len(b.added)) + " of " + b.authority.Name + " taken over.",
-		Details: map[string]any{"added": len(b.added), "first": b.added[0].Number, "last": b.added[len(b.added)-1].Number}})
+		Details: map[string]any{"authority": b.authority.ID, "added": len(b.added), "first": b.added[0].Number, "last": b.added[len(b.added)-1].Number}})
 }

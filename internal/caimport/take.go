@@ -18,7 +18,7 @@ import (
 
 const (
 	// batch is how many certificates share a transaction.
-	batch = 200
+	batch = 250
 	// margin is by how much a run reads further back than the one before it came:
 	// the authority's clock is not ours.
 	margin = time.Hour
@@ -353,11 +353,15 @@ func counts(r *ra.CAImportRun) map[string]any {
 
 // summary says in a line what a run did, or would do.
 func summary(r *ra.CAImportRun) string {
-	parts := []string{fmt.Sprintf("%d certificates read", r.Read)}
+	parts := []string{number(r.Read) + " read"}
+	differences := "differences"
+	if r.Strange == 1 {
+		differences = "difference"
+	}
 	for _, c := range []struct {
 		n     int
 		words string
-	}{{r.Known, "known before"}, {r.Added, "new"}, {r.Matched, "of them of a known user or device"}, {r.Changed, "of the known changed"}, {r.Skipped, "skipped"}, {r.Strange, "differences"}} {
+	}{{r.Known, "known before"}, {r.Added, "new"}, {r.Matched, "of them of a known user or device"}, {r.Changed, "of the known changed"}, {r.Skipped, "skipped"}, {r.Strange, differences}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.words))
 		}

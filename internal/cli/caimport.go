@@ -97,7 +97,7 @@ func (p *Program) showImport() *cobra.Command {
 		for _, name := range slices.Sorted(maps.Keys(i.Adopt)) {
 			lines = append(lines, fact{"adopted", name + " by " + s.label("template", i.Adopt[name])})
 		}
-		return s.facts(i, append(lines, fact{"imported", fmt.Sprint(i.Imported)}, fact{"went through", when(i.Finished)}, fact{"next", next(i.Obligation)}, fact{"last error", i.LastError},
+		return s.facts(i, append(lines, fact{"imported", fmt.Sprint(i.Imported)}, fact{"went through", when(i.Finished)}, fact{"next run", when(i.Obligation.At)}, fact{"last error", i.LastError},
 			fact{"set up by", i.UpdatedBy}, fact{"changed", when(i.UpdatedAt)})...)
 	})
 }

@@ -76,41 +76,45 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 	if _, err := x.Authorities.Open(x.ctx, id); err != nil {
 		return x.failure(f.Name, f.Object, err)
 	}
-	late, next, err := x.Lifecycle.FindObligations(x.ctx, x.actor, store.ObligationFilter{Authority: id, LateOnly: true, Page: store.Page{Limit: 100}})
+	own, err := x.owed(id, ra.ActionIssue, ra.ActionFetch, ra.ActionRenew, ra.ActionRevoke, ra.ActionRetire, ra.ActionImport, ra.ActionEvaluate)
 	if err != nil {
 		return x.failure(f.Name, f.Object, err)
 	}
-	waiting, _, err := x.Lifecycle.FindObligations(x.ctx, x.actor, store.ObligationFilter{Authority: id, Page: store.Page{Limit: 100}})
+	holders, err := x.owed(id, ra.ActionAwait, ra.ActionExpire)
 	if err != nil {
 		return x.failure(f.Name, f.Object, err)
 	}
-	f.State, f.Detail = ca.StepOK, "Nothing is late."
-	if len(late) > 0 {
-		f.State, f.Detail = ca.StepWarning, number(len(late), next, "thing is late.", "things are late.")
+	mending, err := x.owed(id, ra.ActionMend)
+	if err != nil {
+		return x.failure(f.Name, f.Object, err)
 	}
 	differing, err := x.differing(id)
 	if err != nil {
 		return x.failure(f.Name, f.Object, err)
 	}
-	dangers := 0 // what is wrong about them is no attempt that failed
-	for _, o := range waiting {
-		if o.Kind == "danger" {
-			dangers++
-		}
+	f.State, f.Detail = ca.StepOK, "Nothing is late."
+	if own.late > 0 {
+		f.State, f.Detail = ca.StepWarning, number(own.late, own.more, "thing is late.", "things are late.")
 	}
-	for _, o := range append(late, waiting...) {
-		if o.LastError != "" && o.Kind != "danger" {
-			f.State = ca.StepWarning
-			f.Detail += " The last attempt failed: " + o.LastError
-			break
-		}
+	if own.lastError != "" {
+		f.State = ca.StepWarning
+		f.Detail += " The last attempt failed: " + own.lastError
 	}
 	if f.State != ca.StepOK {
 		f.Remedy = "Test the authority: each step says what to do when it fails."
 	}
+	dangers := mending.all
+	if holders.late > 0 {
+		f.State = ca.StepWarning
+		if own.late == 0 {
+			f.Detail = strings.TrimPrefix(f.Detail, "Nothing is late.")
+		}
+		f.Detail = strings.TrimSpace(f.Detail + " " + number(holders.late, holders.more, "certificate ends soon, and nothing has replaced it.", "certificates end soon, and nothing has replaced them."))
+		f.Remedy = strings.TrimSpace(f.Remedy + " Look at chancery obligation list --late --authority " + string(id) + ": each leads to its holder, who has to renew it.")
+	}
 	if dangers > 0 {
 		f.State = ca.StepWarning
-		f.Detail += " " + number(dangers, "", "danger is open.", "dangers are open.")
+		f.Detail += " " + number(dangers, mending.more, "danger is open.", "dangers are open.")
 		f.Remedy = strings.TrimSpace(f.Remedy + " The guard says how to mend what is dangerous: chancery authority guard " + string(id) + ".")
 	}
 	if differing > 0 {
@@ -119,6 +123,43 @@ func (x *examination) known(f Finding, id ra.AuthorityID) Finding {
 		f.Remedy = strings.TrimSpace(f.Remedy + " Look at each difference, and settle it with a comment: each says what it means and what to do.")
 	}
 	return f
+}
+
+// owing is what waits of some actions.
+type owing struct {
+	all, late int
+	more      string // not empty: there are more than these
+	lastError string // of an attempt
+}
+
+// owed looks at what waits of an authority for some next actions, the first hundred
+// of each.
+func (x *examination) owed(id ra.AuthorityID, actions ...ra.Action) (o owing, err error) {
+	for _, action := range actions {
+		f := store.ObligationFilter{Authority: id, Action: action, Page: store.Page{Limit: 100}}
+		waiting, next, err := x.Lifecycle.FindObligations(x.ctx, x.actor, f)
+		if err != nil {
+			return o, err
+		}
+		f.LateOnly = true
+		late, further, err := x.Lifecycle.FindObligations(x.ctx, x.actor, f)
+		if err != nil {
+			return o, err
+		}
+		o.all, o.late = o.all+len(waiting), o.late+len(late)
+		if o.more == "" {
+			o.more = further
+		}
+		if action == ra.ActionMend && o.more == "" {
+			o.more = next
+		}
+		for _, w := range append(late, waiting...) {
+			if o.lastError == "" && w.Kind != "danger" {
+				o.lastError = w.LastError
+			}
+		}
+	}
+	return o, nil
 }
 
 // differing counts the open differences between an authority's records and ours,

@@ -277,7 +277,22 @@ func TestLateObligation(t *testing.T) {
 		w.advance(91 * day)
 		found := w.glance(w.owner)
 		want(t, found, Obligations, ca.StepFailed, "1 thing is past its deadline, first: certificate "+string(r.CertificateID))
-		want(t, found, "authority Inner CA", ca.StepWarning, "1 thing is late.")
+		if f := want(t, found, "authority Inner CA", ca.StepWarning, "1 certificate ends soon, and nothing has replaced it."); strings.Contains(f.Detail, "late") || strings.Contains(f.Remedy, "Test") {
+			t.Errorf("its holder is late, and not the authority: %+v", f)
+		}
+		if err := w.DB.Write(context.Background(), func(tx *store.Tx) error {
+			c, err := tx.Certificate(r.CertificateID)
+			if err != nil {
+				return err
+			}
+			c.Action, c.LastError = ra.ActionRenew, "It did not answer."
+			return tx.UpdateCertificate(c)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if f := want(t, w.glance(w.owner), "authority Inner CA", ca.StepWarning, "1 thing is late. The last attempt failed: It did not answer."); !strings.Contains(f.Remedy, "Test the authority") {
+			t.Errorf("%+v", f)
+		}
 		want(t, w.glance(actor("stranger", ra.RoleOwner, w.other)), Obligations, ca.StepOK, "")
 	})
 }
