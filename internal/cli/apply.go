@@ -146,6 +146,9 @@ func closure(kinds map[string]bool) map[string]bool {
 	if out["template"] {
 		out["authority"], out["key-service"] = true, true
 	}
+	if out["authority"] {
+		out["directory"] = true
+	}
 	return out
 }
 

@@ -65,6 +65,11 @@ func (s *session) authorityInput(c *cobra.Command, settings setting.Describer) (
 	if err != nil {
 		return in, err
 	}
+	if settings != nil {
+		if d.Settings, err = s.referred(d.Settings); err != nil {
+			return in, err
+		}
+	}
 	f := c.Flags()
 	in = resource.AuthorityInput{GroupID: d.GroupID, Name: d.Name, Description: d.Description, Settings: d.Settings, Disabled: d.Disabled}
 	if v, err := f.GetFloat64("rate-per-second"); err == nil {
@@ -146,7 +151,10 @@ func (p *Program) showAuthority() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.facts(a, append(lines, settings...)...)
+		for _, f := range settings {
+			lines = append(lines, fact{f.name, s.named(f.value)})
+		}
+		return s.facts(a, lines...)
 	})
 }
 

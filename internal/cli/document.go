@@ -323,7 +323,7 @@ func (s *session) surveyAuthorities(l *landscape) error {
 		return l.add(a.ID, authorityDoc{Kind: "authority", Name: a.Name, Type: a.Kind, Group: s.groupName(a.GroupID), Description: a.Description,
 			RatePerSecond: a.RatePerSecond, MaxInFlight: a.MaxInFlight, Disabled: a.Disabled, Settings: settings})
 	})
-	s.nameDeputies(l)
+	s.nameReferences(l)
 	return err
 }
 

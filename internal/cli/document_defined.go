@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"chancery/internal/api/resource"
 	"chancery/internal/ra"
@@ -22,6 +23,7 @@ func (s *session) surveyDirectories(l *landscape) error {
 	return every(func(p resource.PageQuery) (resource.Page[resource.Directory], error) {
 		return s.c.Directories(s.ctx, resource.DirectoryQuery{PageQuery: p})
 	}, func(d resource.Directory) error {
+		s.remember(d.ID, d.Name)
 		return s.addDefined(l, d.ID, definedDoc{Kind: "directory", Name: d.Name, Group: s.groupName(d.GroupID), Description: d.Description, Disabled: d.Disabled}, d.Settings)
 	})
 }
@@ -42,38 +44,40 @@ func (s *session) addDefined(l *landscape, id string, doc definedDoc, settings j
 	return l.add(id, doc)
 }
 
-// revokesThrough is the setting by which an authority names another one.
-const revokesThrough = "revoke_through"
-
-// referring reports whether the settings of an authority name another one in
-// revokesThrough.
-func (d document) referring() bool {
-	settings, _ := d["settings"].(map[string]any)
-	name, _ := settings[revokesThrough].(string)
-	return name != ""
-}
-
-// nameDeputies writes the authorities that others revoke through as names. All of
+// nameReferences writes what the settings of authorities refer to as names. All of
 // them are known by then.
-func (s *session) nameDeputies(l *landscape) {
+func (s *session) nameReferences(l *landscape) {
 	for _, d := range l.docs {
-		if d.text("kind") == "authority" && d.referring() {
-			settings := d["settings"].(map[string]any)
-			settings[revokesThrough] = s.label("authority", settings[revokesThrough].(string))
+		if d.text("kind") != "authority" {
+			continue
+		}
+		settings, _ := d["settings"].(map[string]any)
+		for _, r := range referrals {
+			if id, _ := settings[r.setting].(string); id != "" {
+				settings[r.setting] = s.label(r.kind, id)
+			}
 		}
 	}
+}
+
+// referring reports whether an authority refers to another one.
+func (d document) referring() bool {
+	settings, _ := d["settings"].(map[string]any)
+	return slices.ContainsFunc(referrals, func(r referral) bool {
+		name, _ := settings[r.setting].(string)
+		return r.kind == "authority" && name != ""
+	})
 }
 
 // refer turns the names within settings and spec into IDs, where they lead to
 // other things.
 func (c *course) refer(st step, body map[string]any) error {
-	if settings, ok := body["settings"].(map[string]any); ok && st.doc.referring() {
+	if settings, ok := body["settings"].(map[string]any); ok && st.doc.text("kind") == "authority" {
 		settings = maps.Clone(settings)
-		id, err := c.idOr(ra.AuthorityPrefix, "authority", settings[revokesThrough].(string))
-		if err != nil {
+		if err := refer(settings, func(r referral, name string) (string, error) { return c.idOr(r.prefix, r.kind, name) }); err != nil {
 			return err
 		}
-		settings[revokesThrough], body["settings"] = id, settings
+		body["settings"] = settings
 	}
 	spec, _ := body["spec"].(map[string]any)
 	publish, _ := spec["publish"].(map[string]any)

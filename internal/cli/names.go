@@ -120,6 +120,10 @@ func (s *session) label(kind, id string) string {
 		if a, err := s.c.Authority(s.ctx, id); err == nil {
 			name = a.Name
 		}
+	case "directory":
+		if d, err := s.c.Directory(s.ctx, id); err == nil {
+			name = d.Name
+		}
 	case "key-service":
 		if k, err := s.c.KeyService(s.ctx, id); err == nil {
 			name = k.Name

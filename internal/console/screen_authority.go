@@ -297,7 +297,7 @@ func (v *visit) editAuthorityForm(f *authorityForm, kind ca.Kind, a *ra.Authorit
 	}
 	p := v.sort(wrong, known)
 	sets := draw(f, drawing{values: posted, bad: p.byField, options: map[string][]option{"group_id": groups}})
-	choose, err := v.chooseDirectory(settings)
+	choose, err := v.chooseReferred(settings, a)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"chancery/internal/access"
-	"chancery/internal/ca"
 	"chancery/internal/posture"
 	"chancery/internal/ra"
 	"chancery/internal/setting"
@@ -211,33 +210,6 @@ func (v *visit) reopenDanger() error {
 		return err
 	}
 	return v.done(guardURL(d.AuthorityID)+"#"+string(d.ID), "It is open again: "+d.Finding.Condition+" "+d.Finding.Object+".")
-}
-
-// chooseDirectory makes a choice of the directory in the form of an authority that is
-// guarded, as far as there are some.
-func (v *visit) chooseDirectory(settings ca.Settings) (func(*input), error) {
-	if _, ok := settings.(ca.Guarded); !ok {
-		return nil, nil
-	}
-	list, _, err := v.Directories.Find(v.ctx(), v.actor, store.DirectoryFilter{Page: store.Page{Limit: store.MaxPage}})
-	if err != nil || len(list) == 0 {
-		return nil, err
-	}
-	return func(in *input) {
-		if in.Name != "settings.directory" {
-			return
-		}
-		in.Kind, in.Options = "choice", []option{{Label: "None", Selected: in.Value == ""}}
-		known := in.Value == ""
-		for _, d := range list {
-			here := in.Value == string(d.ID)
-			known = known || here
-			in.Options = append(in.Options, option{Value: string(d.ID), Label: d.Name, Selected: here})
-		}
-		if !known {
-			in.Options = append(in.Options, option{Value: in.Value, Label: in.Value, Selected: true})
-		}
-	}, nil
 }
 
 // guardOf says on an authority's page how it stands; nil: nothing guards it.
