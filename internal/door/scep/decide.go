@@ -173,7 +173,7 @@ var needs = map[signer][2]string{
 	expired:       {"The certificate to be renewed has expired.", "Make a new challenge for the device."},
 	early:         {"The renewal of the certificate is not open yet.", "Wait until the endpoint's renewal window opens, or make a new challenge for the device."},
 	closed:        {"The endpoint does not renew by certificate.", "Switch renewal on, or make a new challenge for the device."},
-	otherTemplate: {"The certificate was issued with another template.", "Renew it at the endpoint of its template, or make a challenge for this one."},
+	otherTemplate: {"The certificate is of another template, or was imported and is of none.", "Renew it at the endpoint of its template, have this one adopt what was imported, or make a challenge for the device."},
 }
 
 var challengeObstacles = map[challenge][2]string{
