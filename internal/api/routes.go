@@ -79,6 +79,7 @@ func (*Server) routes() []route {
 		{"export-differences", get, "/differences/export", access.See, "Give differences out as CSV", 0, true, handle((*Server).exportDifferences)},
 		{"show-difference", get, "/differences/{id}", access.See, "Show a difference, with what it means and what to do", 0, false, handle((*Server).showDifference)},
 		{"settle-difference", post, "/differences/{id}/settle", access.EditAuthorities, "Say that a difference is known, in your own name", 0, false, handle((*Server).settleDifference)},
+		{"show-authority-lists", get, "/authorities/{id}/lists", access.See, "Show the revocation lists of an authority that are signed here", 0, false, handle((*Server).authorityLists)},
 		{"show-authority-chain", get, "/authorities/{id}/chain", access.See, "Show an authority's certificates", 0, false, handle((*Server).authorityChain)},
 
 		{"list-directories", get, "/directories", access.See, "List directories, from which users are taken over", 0, false, handle((*Server).listDirectories)},

@@ -47,7 +47,7 @@ func (p *Program) authorities() *cobra.Command {
 		add.AddCommand(p.addAuthority(k))
 		update.AddCommand(p.updateAuthority(k))
 	}
-	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.renewAuthority(), p.authorityChain(), p.authorityChallenges(), p.acceptCertificates(), p.forecast(), p.authorityGuard(), p.signOff(), p.reopenDanger(), p.authorityImport(),
+	return noun("authority", "Certificate authorities: who issues", list, p.showAuthority(), kinds, add, update, p.testAuthority(), p.authorityCatalog(), p.authorityCSR(), p.installAuthority(), p.renewAuthority(), p.authorityChain(), p.authorityLists(), p.authorityChallenges(), p.acceptCertificates(), p.forecast(), p.authorityGuard(), p.signOff(), p.reopenDanger(), p.authorityImport(),
 		p.delete("delete AUTHORITY", "Delete an authority nothing refers to", "authority", (*session).authorityID, func(s *session, id string) error { return s.c.DeleteAuthority(s.ctx, id) }))
 }
 

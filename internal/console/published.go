@@ -2,11 +2,9 @@ package console
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"chancery/internal/authority"
-	"chancery/internal/ca"
 	"chancery/internal/lifecycle"
 	"chancery/internal/wire/pkixmsg"
 )
@@ -42,10 +40,8 @@ func (v *visit) published(data *authorityView) (certificates map[string]string, 
 	certificates = map[string]string{}
 	for _, p := range all {
 		hash := authority.Hash(p.Issuer.RawSubjectPublicKeyInfo)
-		base, _, named := strings.Cut(p.Address, "/pki/")
-		if !named {
-			base, data.Unnamed = strings.TrimRight(v.PublicURL, "/"), true
-		}
+		base := p.Base(v.PublicURL)
+		data.Unnamed = data.Unnamed || p.Address == ""
 		data.OCSP = base + "/ocsp"
 		certificates[hash] = base + "/pki/" + hash[:16] + ".cer"
 		name, err := pkixmsg.ParseNameDER(p.Issuer.RawSubject)
@@ -54,15 +50,8 @@ func (v *visit) published(data *authorityView) (certificates map[string]string, 
 		}
 		out := publication{Subject: name.String(), Fold: len(p.Lists) >= foldLists}
 		for _, l := range p.Lists {
-			if l.Address == "" {
-				l.Address = listAddress(base, hash, l.Name)
-			}
-			line := listLine{PublishedList: l, Part: partWords(l.Name), State: listState(l, v.Now())}
-			for _, point := range l.Points {
-				if point != l.Address {
-					line.Also = append(line.Also, point)
-				}
-			}
+			l.Address = p.At(l, v.PublicURL)
+			line := listLine{PublishedList: l, Part: partWords(l), State: l.State(v.Now()), Also: l.Also(l.Address)}
 			out.Bytes += l.Bytes
 			if l.Number > 0 && (out.Next.IsZero() || l.NextUpdate.Before(out.Next)) {
 				out.Next = l.NextUpdate
@@ -74,34 +63,12 @@ func (v *visit) published(data *authorityView) (certificates map[string]string, 
 	return certificates, nil
 }
 
-// listAddress is where this server gives a list out, named or not.
-func listAddress(base, hash, name string) string {
-	if name != "" {
-		name = "-" + name
-	}
-	return base + "/pki/" + hash[:16] + name + ".crl"
-}
-
-func partWords(name string) string {
-	shard, _ := ca.ParseShard(name)
-	if shard.Count <= 1 {
+func partWords(l lifecycle.PublishedList) string {
+	part, of := l.Part()
+	if of == 1 {
 		return "All revocations"
 	}
-	return fmt.Sprintf("Part %d of %d", shard.Index+1, shard.Count)
-}
-
-func listState(l lifecycle.PublishedList, now time.Time) string {
-	switch {
-	case l.Number == 0:
-		return "not made yet"
-	case !l.NextUpdate.After(now):
-		return "ended"
-	case l.Stale() && l.OnDemand:
-		return "on demand"
-	case l.Stale():
-		return "changes wait"
-	}
-	return "current"
+	return fmt.Sprintf("Part %d of %d", part, of)
 }
 
 // size writes a number of bytes as people read it.

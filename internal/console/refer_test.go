@@ -23,7 +23,7 @@ func TestReferredAreChosen(t *testing.T) {
 	}
 	values := url.Values{"name": {"Old CA"}, "group_id": {w.ids["groups"]}, "settings.url": {"https://scep.example.test/scep"}, "settings.challenge_type": {"none"}, "settings.revoke_through": {w.ids["authorities"]}}
 	made := b.done(form, values)
-	page = b.get(made.to + "/edit").want(t, http.StatusOK, `<option value="`+w.ids["authorities"]+`" selected`)
+	page = b.get(made.to+"/edit").want(t, http.StatusOK, `<option value="`+w.ids["authorities"]+`" selected`)
 	if strings.Contains(page.body, `<option value="`+strings.TrimPrefix(made.to, "/authorities/")+`"`) {
 		t.Error("an authority may revoke through itself")
 	}

@@ -87,6 +87,11 @@ func (c *Client) AuthorityChain(ctx context.Context, id string) (resource.Chain,
 	return get[resource.Chain](ctx, c, at("/authorities", id, "chain"), nil)
 }
 
+// AuthorityLists gives the revocation lists of an authority that are signed here.
+func (c *Client) AuthorityLists(ctx context.Context, id string) (resource.Lists, error) {
+	return get[resource.Lists](ctx, c, at("/authorities", id, "lists"), nil)
+}
+
 // AuthorityForecast gives what the coming days ask of an authority.
 func (c *Client) AuthorityForecast(ctx context.Context, id string) (resource.Forecast, error) {
 	return get[resource.Forecast](ctx, c, at("/authorities", id, "forecast"), nil)
