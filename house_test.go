@@ -45,7 +45,7 @@ var picture = map[string][]string{
 	"internal/job/jobtest":     {"internal/job", "internal/store"},
 	"internal/access":          {"internal/store"},
 	"internal/keyring":         {"internal/store", "internal/access", "internal/audit", "internal/job", "internal/seal"},
-	"internal/audit":           {"internal/store", "internal/access"},
+	"internal/audit":           {"internal/store", "internal/access", "internal/setting"},
 	"internal/inventory":       {"internal/store", "internal/access", "internal/audit", "internal/wire/..."},
 	"internal/signin":          {"internal/observe", "internal/store", "internal/access", "internal/audit", "internal/secret", "internal/seal"},
 	"internal/authority":       {"internal/egress", "internal/observe", "internal/store", "internal/access", "internal/audit", "internal/ca", "internal/secret", "internal/seal", "internal/setting"},

@@ -156,10 +156,3 @@ func Record(tx *store.Tx, e Entry) error {
 	return tx.Append(&ra.AuditEntry{At: tx.Now, Code: e.Code, Actor: e.Actor, GroupID: e.Group, Object: e.Object,
 		Related: e.Related, Result: e.Result, Message: e.Message, Details: details})
 }
-
-// Change is one changed field in the details of a "changed" entry.
-type Change struct {
-	Field  string `json:"field"`
-	Before any    `json:"before,omitempty"`
-	After  any    `json:"after,omitempty"`
-}

@@ -51,7 +51,7 @@ func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.AuthorityID,
 		if _, err := r.next.Connect(ctx, s.env(r.after)); err != nil {
 			return prefixed("settings", err)
 		}
-		r.message, r.changes = "Authority %s changed.", append(rowChanges(r.before, r.after), settingChanges(r.old, r.next)...)
+		r.message, r.changes = "Authority %s changed.", changesOf(r.before, r.after, r.old, r.next)
 		return nil
 	})
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Service) changeSettings(ctx context.Context, actor ra.Actor, id ra.Auth
 type revision struct {
 	before, after *ra.Authority
 	old, next     ca.Settings
-	message       string         // for the record, with a place for the name
-	changes       []audit.Change // for the record
+	message       string        // for the record, with a place for the name
+	changes       audit.Changes // for the record
 }
 
 // checkMove asks whether the actor may bring the authority where it goes.
@@ -200,27 +200,15 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-func rowChanges(before, after *ra.Authority) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if b != a {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("name", before.Name, after.Name)
-	add("description", before.Description, after.Description)
-	add("rate_per_second", before.RatePerSecond, after.RatePerSecond)
-	add("max_in_flight", before.MaxInFlight, after.MaxInFlight)
-	add("disabled", before.Disabled, after.Disabled)
-	return out
-}
-
-// settingChanges are as people read them: secrets are masks.
-func settingChanges(before, after ca.Settings) []audit.Change {
-	var out []audit.Change
-	for _, c := range setting.Diff(before, after) {
-		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
-	}
+// changesOf lists what was changed, as people read it.
+func changesOf(before, after *ra.Authority, old, next ca.Settings) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("name", before.Name, after.Name)
+	out.Add("description", before.Description, after.Description)
+	out.Add("rate_per_second", before.RatePerSecond, after.RatePerSecond)
+	out.Add("max_in_flight", before.MaxInFlight, after.MaxInFlight)
+	out.Add("disabled", before.Disabled, after.Disabled)
+	out.Settings(old, next)
 	return out
 }

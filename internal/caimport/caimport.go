@@ -306,17 +306,14 @@ func adopting(tx *store.Tx, a *ra.Authority, group *ra.Group, id ra.TemplateID) 
 }
 
 // differences lists for the audit log what was changed.
-func differences(before, after *ra.CAImport) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any, same bool) {
-		if !same {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
+func differences(before, after *ra.CAImport) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("scope", before.Scope, after.Scope)
+	if !maps.Equal(before.Adopt, after.Adopt) { // none and an empty one are the same
+		out.Add("adopt", before.Adopt, after.Adopt)
 	}
-	add("group_id", before.GroupID, after.GroupID, before.GroupID == after.GroupID)
-	add("scope", before.Scope, after.Scope, before.Scope == after.Scope)
-	add("adopt", before.Adopt, after.Adopt, maps.Equal(before.Adopt, after.Adopt))
-	add("every", before.Every.String(), after.Every.String(), before.Every == after.Every)
+	out.Add("every", before.Every.String(), after.Every.String())
 	return out
 }
 

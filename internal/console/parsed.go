@@ -83,6 +83,18 @@ func extensionWords(x *x509.Certificate, oid string, value []byte) []string {
 		if sid, err := pkixmsg.ParseSIDExtension(value); err == nil {
 			return []string{sid}
 		}
+	case pkixmsg.OIDApplicationPolicies:
+		if oids, err := pkixmsg.ParseApplicationPolicies(value); err == nil {
+			return purposeWords(oids)
+		}
+	case pkixmsg.OIDTemplateName:
+		if name, err := pkixmsg.ParseTemplateName(value); err == nil {
+			return []string{name}
+		}
+	case pkixmsg.OIDTemplateInfo:
+		if t, err := pkixmsg.ParseTemplateInfo(value); err == nil {
+			return templateWords(t)
+		}
 	case pkixmsg.OIDBasicConstraints:
 		if x.IsCA {
 			return []string{"certification authority"}
@@ -108,6 +120,17 @@ func extensionWords(x *x509.Certificate, oid string, value []byte) []string {
 		return []string{fmt.Sprintf("%x… (%d bytes)", value[:64], len(value))}
 	}
 	return []string{hex.EncodeToString(value)}
+}
+
+// templateWords names a Microsoft template by its identifier and version.
+func templateWords(t pkixmsg.TemplateInfo) []string {
+	switch {
+	case t.Major < 0:
+		return []string{t.OID}
+	case t.Minor < 0:
+		return []string{fmt.Sprintf("%s, version %d", t.OID, t.Major)}
+	}
+	return []string{fmt.Sprintf("%s, version %d.%d", t.OID, t.Major, t.Minor)}
 }
 
 func purposeWords(oids []string) []string {

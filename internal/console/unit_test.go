@@ -1,6 +1,8 @@
 package console
 
 import (
+	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -12,6 +14,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
+	"chancery/internal/wire/pkixmsg"
 )
 
 func TestTimesInWords(t *testing.T) {
@@ -146,6 +149,23 @@ func TestChoiceNotPosted(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestMicrosoftExtensions: what Windows CAs add is shown in words.
+func TestMicrosoftExtensions(t *testing.T) {
+	for _, c := range []struct{ oid, der, want string }{
+		{pkixmsg.OIDTemplateName, "1e08 0055 0073 0065 0072", "User"},
+		{pkixmsg.OIDTemplateInfo, "3014 060c 2b060104018237150801 0203 020164 020103", "1.3.6.1.4.1.311.21.8.1.2.3, version 100.3"},
+		{pkixmsg.OIDTemplateInfo, "3004 0602 2a03", "1.2.3"},
+		{pkixmsg.OIDApplicationPolicies, "300c 300a 0608 2b06010505070302", "clientAuth"},
+		{pkixmsg.OIDTemplateInfo, "3000", "3000"},
+	} {
+		der, err := hex.DecodeString(strings.ReplaceAll(c.der, " ", ""))
+		must(t, err)
+		if got := strings.Join(extensionWords(&x509.Certificate{}, c.oid, der), ", "); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.oid, c.der, got, c.want)
 		}
 	}
 }

@@ -161,7 +161,7 @@ func (s *Service) Update(ctx context.Context, actor ra.Actor, id ra.DirectoryID,
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.DirectoryChanged, Actor: actor, Group: d.GroupID, Object: string(id), Message: "Directory " + d.Name + " changed.",
-			Details: map[string]any{"changes": append(rowChanges(&before, d), settingChanges(old, v)...)}})
+			Details: map[string]any{"changes": changes(&before, d, old, v)}})
 	})
 	if err != nil {
 		return nil, err
@@ -259,26 +259,14 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-func rowChanges(before, after *ra.Directory) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if b != a {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("name", before.Name, after.Name)
-	add("description", before.Description, after.Description)
-	add("disabled", before.Disabled, after.Disabled)
-	return out
-}
-
-// settingChanges are as people read them: secrets are masks.
-func settingChanges(before, after *dirpolicy.Settings) []audit.Change {
-	var out []audit.Change
-	for _, c := range setting.Diff(before, after) {
-		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
-	}
+// changes lists what was changed, as people read it.
+func changes(before, after *ra.Directory, old, next *dirpolicy.Settings) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("name", before.Name, after.Name)
+	out.Add("description", before.Description, after.Description)
+	out.Add("disabled", before.Disabled, after.Disabled)
+	out.Settings(old, next)
 	return out
 }
 

@@ -70,30 +70,18 @@ func (s *Service) UpdateEndpoint(ctx context.Context, actor ra.Actor, id ra.Endp
 			return err
 		}
 		return audit.Record(tx, audit.Entry{Code: audit.EndpointChanged, Actor: actor, Group: e.GroupID, Object: string(e.ID), Related: string(e.TemplateID),
-			Message: "SCEP endpoint " + e.Name + " changed.", Details: map[string]any{"changes": append(endpointChanges(&before, e), settingChanges(old, next)...)}})
+			Message: "SCEP endpoint " + e.Name + " changed.", Details: map[string]any{"changes": endpointChanges(&before, e, old, next)}})
 	})
 	return e, err
 }
 
-func endpointChanges(before, after *ra.Endpoint) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if b != a {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("template_id", before.TemplateID, after.TemplateID)
-	add("name", before.Name, after.Name)
-	add("disabled", before.Disabled, after.Disabled)
-	return out
-}
-
-func settingChanges(before, after *sceppolicy.Endpoint) []audit.Change {
-	var out []audit.Change
-	for _, c := range setting.Diff(before, after) {
-		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
-	}
+func endpointChanges(before, after *ra.Endpoint, old, next *sceppolicy.Endpoint) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("template_id", before.TemplateID, after.TemplateID)
+	out.Add("name", before.Name, after.Name)
+	out.Add("disabled", before.Disabled, after.Disabled)
+	out.Settings(old, next)
 	return out
 }
 

@@ -256,21 +256,16 @@ func runTest(t *ra.Template, test ra.TemplateTest) TestResult {
 	return r
 }
 
-func templateChanges(before, after *ra.Template) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if !reflect.DeepEqual(b, a) {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("authority_id", before.AuthorityID, after.AuthorityID)
-	add("name", before.Name, after.Name)
-	add("description", before.Description, after.Description)
-	add("disabled", before.Disabled, after.Disabled)
+func templateChanges(before, after *ra.Template) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("authority_id", before.AuthorityID, after.AuthorityID)
+	out.Add("name", before.Name, after.Name)
+	out.Add("description", before.Description, after.Description)
+	out.Add("disabled", before.Disabled, after.Disabled)
 	b, a := specMap(&before.Spec), specMap(&after.Spec)
 	for _, key := range sortedKeys(b, a) {
-		add("spec."+key, b[key], a[key])
+		out.Add("spec."+key, b[key], a[key])
 	}
 	return out
 }

@@ -285,16 +285,16 @@ func updateDevice(tx *store.Tx, actor ra.Actor, before, d *ra.Device) (bool, err
 		Message: "Device " + d.Name + " changed.", Details: map[string]any{"changes": c}})
 }
 
-func deviceChanges(before, after *ra.Device) changes {
-	c := changes{}
-	change(&c, "group_id", before.GroupID, after.GroupID)
-	change(&c, "user_id", before.UserID, after.UserID)
-	change(&c, "platform", before.Platform, after.Platform)
-	change(&c, "name", before.Name, after.Name)
-	change(&c, "serial_number", before.SerialNumber, after.SerialNumber)
-	change(&c, "model", before.Model, after.Model)
-	change(&c, "os_version", before.OSVersion, after.OSVersion)
-	change(&c, "ownership", before.Ownership, after.Ownership)
+func deviceChanges(before, after *ra.Device) audit.Changes {
+	c := audit.Changes{}
+	c.Add("group_id", before.GroupID, after.GroupID)
+	c.Add("user_id", before.UserID, after.UserID)
+	c.Add("platform", before.Platform, after.Platform)
+	c.Add("name", before.Name, after.Name)
+	c.Add("serial_number", before.SerialNumber, after.SerialNumber)
+	c.Add("model", before.Model, after.Model)
+	c.Add("os_version", before.OSVersion, after.OSVersion)
+	c.Add("ownership", before.Ownership, after.Ownership)
 	attributeChanges(&c, before.Attributes, after.Attributes)
 	return c
 }

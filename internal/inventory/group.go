@@ -181,14 +181,14 @@ func applyGroup(g *ra.Group, in GroupInput) error {
 	return p.Err()
 }
 
-func groupChanges(before, after *ra.Group) changes {
-	c := changes{}
-	change(&c, "parent_id", before.ParentID, after.ParentID)
-	change(&c, "name", before.Name, after.Name)
-	change(&c, "organization", before.Settings.Organization, after.Settings.Organization)
-	change(&c, "country", before.Settings.Country, after.Settings.Country)
-	change(&c, "realm", before.Settings.Realm, after.Settings.Realm)
-	change(&c, "email_domain", before.Settings.EmailDomain, after.Settings.EmailDomain)
-	change(&c, "contact", before.Settings.Contact, after.Settings.Contact)
+func groupChanges(before, after *ra.Group) audit.Changes {
+	c := audit.Changes{}
+	c.Add("parent_id", before.ParentID, after.ParentID)
+	c.Add("name", before.Name, after.Name)
+	c.Add("organization", before.Settings.Organization, after.Settings.Organization)
+	c.Add("country", before.Settings.Country, after.Settings.Country)
+	c.Add("realm", before.Settings.Realm, after.Settings.Realm)
+	c.Add("email_domain", before.Settings.EmailDomain, after.Settings.EmailDomain)
+	c.Add("contact", before.Settings.Contact, after.Settings.Contact)
 	return c
 }

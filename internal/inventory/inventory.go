@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"time"
 
-	"chancery/internal/audit"
 	"chancery/internal/ra"
 	"chancery/internal/store"
 )
@@ -66,14 +65,5 @@ func write[T any](ctx context.Context, db *store.DB, f func(tx *store.Tx) (T, er
 func set[T any](to *T, from *T) {
 	if from != nil {
 		*to = *from
-	}
-}
-
-// changes compares the fields of a noun before and after.
-type changes []audit.Change
-
-func change[T comparable](c *changes, field string, before, after T) {
-	if before != after {
-		*c = append(*c, audit.Change{Field: field, Before: before, After: after})
 	}
 }

@@ -203,25 +203,25 @@ func updateUser(tx *store.Tx, actor ra.Actor, before, u *ra.User) (bool, error) 
 		Message: "User " + u.Name + " changed.", Details: map[string]any{"changes": c}})
 }
 
-func userChanges(before, after *ra.User) changes {
-	c := changes{}
-	change(&c, "group_id", before.GroupID, after.GroupID)
-	change(&c, "name", before.Name, after.Name)
-	change(&c, "email", before.Email, after.Email)
-	change(&c, "upn", before.UPN, after.UPN)
-	change(&c, "sid", before.SID, after.SID)
-	change(&c, "first_name", before.FirstName, after.FirstName)
-	change(&c, "last_name", before.LastName, after.LastName)
-	change(&c, "display_name", before.DisplayName, after.DisplayName)
-	change(&c, "dn", before.DN, after.DN)
-	change(&c, "disabled", before.Disabled, after.Disabled)
-	change(&c, "directory_id", before.Directory, after.Directory)
-	change(&c, "absence", before.Absence, after.Absence)
+func userChanges(before, after *ra.User) audit.Changes {
+	c := audit.Changes{}
+	c.Add("group_id", before.GroupID, after.GroupID)
+	c.Add("name", before.Name, after.Name)
+	c.Add("email", before.Email, after.Email)
+	c.Add("upn", before.UPN, after.UPN)
+	c.Add("sid", before.SID, after.SID)
+	c.Add("first_name", before.FirstName, after.FirstName)
+	c.Add("last_name", before.LastName, after.LastName)
+	c.Add("display_name", before.DisplayName, after.DisplayName)
+	c.Add("dn", before.DN, after.DN)
+	c.Add("disabled", before.Disabled, after.Disabled)
+	c.Add("directory_id", before.Directory, after.Directory)
+	c.Add("absence", before.Absence, after.Absence)
 	attributeChanges(&c, before.Attributes, after.Attributes)
 	return c
 }
 
-func attributeChanges(c *changes, before, after map[string]string) {
+func attributeChanges(c *audit.Changes, before, after map[string]string) {
 	if !maps.Equal(before, after) {
 		*c = append(*c, audit.Change{Field: "attributes", Before: before, After: after})
 	}

@@ -235,20 +235,14 @@ func set[T any](to *T, from *T) {
 	}
 }
 
-// changes are as people read them: secrets are masks.
-func changes(before, after *ra.KeyService, old, v *keypolicy.Settings) (out []audit.Change) {
-	add := func(field string, b, a any) {
-		if b != a {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("group_id", before.GroupID, after.GroupID)
-	add("name", before.Name, after.Name)
-	add("description", before.Description, after.Description)
-	add("disabled", before.Disabled, after.Disabled)
-	for _, c := range setting.Diff(old, v) {
-		out = append(out, audit.Change{Field: "settings." + c.Field, Before: c.Before, After: c.After})
-	}
+// changes lists what was changed, as people read it.
+func changes(before, after *ra.KeyService, old, next *keypolicy.Settings) audit.Changes {
+	var out audit.Changes
+	out.Add("group_id", before.GroupID, after.GroupID)
+	out.Add("name", before.Name, after.Name)
+	out.Add("description", before.Description, after.Description)
+	out.Add("disabled", before.Disabled, after.Disabled)
+	out.Settings(old, next)
 	return out
 }
 

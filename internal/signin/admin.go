@@ -3,7 +3,6 @@ package signin
 import (
 	"context"
 	"net/mail"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode"
@@ -245,19 +244,14 @@ func writable(s string) bool {
 	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-func adminChanges(before, after *ra.Admin) []audit.Change {
-	var out []audit.Change
-	add := func(field string, b, a any) {
-		if !reflect.DeepEqual(b, a) {
-			out = append(out, audit.Change{Field: field, Before: b, After: a})
-		}
-	}
-	add("name", before.Name, after.Name)
-	add("display_name", before.DisplayName, after.DisplayName)
-	add("email", before.Email, after.Email)
-	add("disabled", before.Disabled, after.Disabled)
+func adminChanges(before, after *ra.Admin) audit.Changes {
+	var out audit.Changes
+	out.Add("name", before.Name, after.Name)
+	out.Add("display_name", before.DisplayName, after.DisplayName)
+	out.Add("email", before.Email, after.Email)
+	out.Add("disabled", before.Disabled, after.Disabled)
 	if !slices.Equal(before.Grants, after.Grants) {
-		add("grants", before.Grants, after.Grants)
+		out.Add("grants", before.Grants, after.Grants)
 	}
 	if before.PasswordHash != after.PasswordHash {
 		out = append(out, audit.Change{Field: "password", Before: presence(before.PasswordHash), After: presence(after.PasswordHash)})

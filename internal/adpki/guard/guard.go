@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"chancery/internal/adpki"
 	"chancery/internal/wire/secdesc"
@@ -109,25 +108,6 @@ type Finding struct {
 	Remedy   string
 	Script   string // PowerShell for an administrator; empty when there is nothing to run
 	Hash     string // of what was judged; another one ends a sign-off
-}
-
-// SignOff is one person's word that a finding may stay.
-type SignOff struct {
-	Key, Hash string
-	By, Why   string
-	At        time.Time
-}
-
-// Covers reports whether the sign-off is for this finding as it is now.
-func (s SignOff) Covers(f Finding) bool {
-	return s.By != "" && s.Why != "" && s.Hash != "" && s.Key == f.Key && s.Hash == f.Hash
-}
-
-// Open gives the dangers that nobody has signed off.
-func Open(findings []Finding, signed []SignOff) []Finding {
-	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool {
-		return f.State != Found || f.Severity != Danger || slices.ContainsFunc(signed, func(s SignOff) bool { return s.Covers(f) })
-	})
 }
 
 // check is one condition.

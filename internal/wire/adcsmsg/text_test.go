@@ -71,39 +71,6 @@ func FuzzParseTemplates(f *testing.F) {
 
 func must[T any](v T, _ error) T { return v }
 
-func TestSanitizeName(t *testing.T) {
-	for name, want := range map[string]string{
-		"CORP-CA":       "CORP-CA",
-		"Example CA 1":  "Example CA 1",
-		"#%()^!":        "!0023!0025!0028!0029!005e!0021",
-		"Zürich ☃":      "Z!00fcrich !2603",
-		"a_b.c@d~e$f":   "a_b.c@d~e$f",
-		"😀":             "!d83d!de00",
-		"O=x, CN=\"y\"": "O!003dx!002c CN!003d!0022y!0022",
-	} {
-		if got := SanitizeName(name); got != want {
-			t.Errorf("%q: %q; want %q", name, got, want)
-		}
-	}
-}
-
-func TestShortName(t *testing.T) {
-	if got := ShortName("Example CA"); got != "Example CA" {
-		t.Errorf("%q", got)
-	}
-	if got := ShortName(strings.Repeat("a", 51)); got != strings.Repeat("a", 51) {
-		t.Errorf("%q", got)
-	}
-	// The rest is "ab": 0x61, rotated 0xc2, plus 0x62.
-	if got := ShortName(strings.Repeat("x", 51) + "ab"); got != strings.Repeat("x", 51)+"-00292" {
-		t.Errorf("%q", got)
-	}
-	// An escape that begins at 49 would be broken, so the hash begins with it.
-	if got, want := ShortName(strings.Repeat("x", 48)+"("), strings.Repeat("x", 48)+"-"; !strings.HasPrefix(got, want) || len(got) != len(want)+5 {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestSerialText(t *testing.T) {
 	for n, want := range map[string]string{"1": "01", "ff": "ff", "1AB": "01ab", "80": "80"} {
 		v, _ := new(big.Int).SetString(n, 16)

@@ -73,13 +73,6 @@ func Normalize(code uint32) Code {
 // Is reports whether code, in whatever form, means c.
 func (c Code) Is(code uint32) bool { return Normalize(code) == c }
 
-// Lookup gives what is known of a code in any of its forms; false when it is
-// not in the table.
-func Lookup(code uint32) (Entry, bool) {
-	e, ok := table[Normalize(code)]
-	return e, ok
-}
-
 // Error makes the error that a person meets: our sentence, the code with its
 // name, the server's own text and the remedy. An answer is RefusedByCA, and
 // final unless the code passes by itself; what says that the server was not
