@@ -17,6 +17,7 @@ import (
 	"chancery/internal/ra"
 	"chancery/internal/sceppolicy"
 	"chancery/internal/setting"
+	"chancery/internal/wire/pkixmsg"
 )
 
 func (p *Program) apply() *cobra.Command {
@@ -189,6 +190,8 @@ func (s *session) differences(there, wanted document) []difference {
 		had, _ := before.(map[string]any)
 		if field == "settings" {
 			inner = canonical(form, inner)
+		} else {
+			inner = canonicalSpec(inner)
 		}
 		for _, key := range slices.Sorted(maps.Keys(inner)) {
 			secret := field == "settings" && secrets[key]
@@ -285,6 +288,24 @@ func canonical(form setting.Describer, settings map[string]any) map[string]any {
 			out[key] = v
 		}
 	}
+	return out
+}
+
+// canonicalSpec writes key purposes the way the server does, so that clientAuth and
+// its OID are the same.
+func canonicalSpec(spec map[string]any) map[string]any {
+	purposes, ok := spec["ekus"].([]any)
+	if !ok {
+		return spec
+	}
+	out, list := maps.Clone(spec), slices.Clone(purposes)
+	for i, p := range list {
+		name, _ := p.(string)
+		if oid, err := pkixmsg.ParsePurpose(name); err == nil {
+			list[i] = oid
+		}
+	}
+	out["ekus"] = list
 	return out
 }
 

@@ -193,7 +193,8 @@ func TestPaths(t *testing.T) {
 
 func TestDifferences(t *testing.T) {
 	s := &session{}
-	there := document{"kind": "endpoint", "name": "x", "template": "T", "settings": map[string]any{"challenge_life": "2h", "static": map[string]any{"set": true}, "challenge_uses": 1.0}}
+	there := document{"kind": "endpoint", "name": "x", "template": "T", "settings": map[string]any{"challenge_life": "2h", "static": map[string]any{"set": true}, "challenge_uses": 1.0},
+		"spec": map[string]any{"ekus": []any{"1.3.6.1.5.5.7.3.2"}}}
 	for _, c := range []struct {
 		name   string
 		wanted document
@@ -207,6 +208,8 @@ func TestDifferences(t *testing.T) {
 		{"a new secret", document{"kind": "endpoint", "name": "x", "settings": map[string]any{"static": "abcdefghijklmnop"}}, []string{"settings.static"}},
 		{"empty and absent", document{"kind": "endpoint", "name": "x", "group": "", "disabled": false}, nil},
 		{"another template", document{"kind": "endpoint", "name": "x", "template": "U"}, []string{"template"}},
+		{"a purpose by name", document{"kind": "template", "name": "x", "spec": map[string]any{"ekus": []any{"clientAuth"}}}, nil},
+		{"another purpose", document{"kind": "template", "name": "x", "spec": map[string]any{"ekus": []any{"serverAuth"}}}, []string{"spec.ekus"}},
 	} {
 		var got []string
 		for _, d := range s.differences(there, c.wanted) {
